@@ -1,0 +1,1 @@
+"""Verbs: one module per stage, and the commands that stand outside the DAG."""

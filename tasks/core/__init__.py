@@ -1,0 +1,1 @@
+"""Nouns: pure functions and classes. No files, no logging, no globals."""
