@@ -1,0 +1,1 @@
+"""HTML pages for people: one renderer, one template, one escaping, one content-security policy."""

@@ -1,0 +1,101 @@
+"""What reports/arrivals.html shows: the data as it came in, for the data team."""
+
+import numpy as np
+import pandas as pd
+
+from pages.render import Bars, Facts, Notice, Section, Table, Text
+
+_NUM_EXAMPLES = 50
+
+
+def verdict_notice(verdict: dict) -> Notice:
+    if verdict["verdict"] == "pass":
+        return Notice("good", "The data may go on: every critical expectation holds.")
+    return Notice("bad", "The data is refused. " + " ".join(verdict["reasons"]))
+
+
+def arrivals_sections(
+    arrived: pd.DataFrame, measures: pd.DataFrame, quarantine: pd.DataFrame, verdict: dict
+) -> list[Section]:
+    return [
+        Section("What came in", [_totals(arrived, quarantine), _labels(arrived)]),
+        Section("What was rejected", _rejected(quarantine)),
+        Section("What the images are like", _distributions(measures)),
+        Section("Expectations", [expectations_table(verdict["suites"])]),
+    ]
+
+
+def _totals(arrived: pd.DataFrame, quarantine: pd.DataFrame) -> Facts:
+    return Facts(
+        {
+            "images": len(arrived),
+            "rejected": len(quarantine),
+            "without a label": int(arrived["label"].isna().sum()),
+            "classes": int(arrived["label"].nunique()),
+            "sources": arrived["path"].str.split("/").str[0].nunique(),
+        }
+    )
+
+
+def _labels(arrived: pd.DataFrame) -> Bars:
+    counts = arrived["label"].value_counts().sort_index()
+    return Bars({"images": counts.astype(float).to_dict()}, "Images per label, as given.")
+
+
+def _rejected(quarantine: pd.DataFrame) -> list:
+    if quarantine.empty:
+        return [Text("Nothing was rejected.")]
+    counts = quarantine["reason"].value_counts().sort_index()
+    rows = quarantine[["path", "reason", "detail"]].head(_NUM_EXAMPLES).to_numpy().tolist()
+    shown = f"The first {len(rows)} of {len(quarantine)}; all are in the quarantine table."
+    return [
+        Bars({"images": counts.astype(float).to_dict()}, "Rejected images by reason."),
+        Table(["path", "reason", "detail"], rows, shown),
+    ]
+
+
+def _distributions(measures: pd.DataFrame) -> list:
+    if measures.empty:
+        return [Text("No image could be measured.")]
+    sizes = measures["width"].astype(str) + " × " + measures["height"].astype(str)
+    common = sizes.value_counts().head(10)
+    shares = {
+        name: _histogram(measures[name].to_numpy(float)) for name in ("brightness", "contrast")
+    }
+    quantiles = measures[["width", "height", "brightness", "contrast", "sharpness"]].quantile(
+        [0, 0.05, 0.5, 0.95, 1]
+    )
+    rows = [[name, *map(float, quantiles[name])] for name in quantiles.columns]
+    return [
+        Bars({"images": common.astype(float).to_dict()}, "The ten most common sizes."),
+        Bars(shares, "Share of images by brightness and contrast, both from 0 to 1."),
+        Table(["measure", "least", "5 %", "median", "95 %", "most"], rows, "Measures."),
+    ]
+
+
+def _histogram(values: np.ndarray) -> dict[str, float]:
+    counts, edges = np.histogram(values, bins=10, range=(0, 1))
+    return {
+        f"{low:.1f} to {high:.1f}": float(count / max(1, len(values)))
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    }
+
+
+def expectations_table(suites: list[dict]) -> Table:
+    rows = [
+        [
+            suite["suite"],
+            finding["rule"],
+            finding["column"],
+            finding["severity"],
+            "holds" if finding["passed"] else f"broken by {finding['num_unexpected']} values",
+            "; ".join([finding["detail"], *finding["examples"]]).strip("; "),
+        ]
+        for suite in suites
+        for finding in suite["findings"]
+    ]
+    return Table(
+        ["suite", "rule", "column", "severity", "result", "detail"],
+        rows,
+        "Every rule that was run.",
+    )

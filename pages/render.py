@@ -1,0 +1,225 @@
+"""Render a page: blocks of content in, one complete HTML document out.
+
+The document stands alone: pictures are data: URIs, the style is inline and named by its hash in
+the content-security policy, and there is no script. Equal arguments give equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from pages import charts, matrix
+from pages.text import MISSING, is_number, shorten, shown, visible
+
+TONES = ("good", "warning", "bad")
+THUMBNAIL_WIDTH = 96
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class Text(NamedTuple):
+    """A paragraph."""
+
+    text: str
+
+
+class Notice(NamedTuple):
+    """A verdict; `tone` is one of good, warning, bad."""
+
+    tone: str
+    text: str
+
+
+class Facts(NamedTuple):
+    """Key figures by name, shown as tiles."""
+
+    facts: Mapping[str, str | int | float]
+
+
+class Table(NamedTuple):
+    """Rows as long as `columns`; the first cell of a row is its heading."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    caption: str = ""
+
+
+class Bars(NamedTuple):
+    """Grouped horizontal bars: series name to category to value."""
+
+    series: Mapping[str, Mapping[str, float]]
+    caption: str = ""
+
+
+class Lines(NamedTuple):
+    """A line chart: series name to values at x = 1..n."""
+
+    series: Mapping[str, Sequence[float]]
+    x_label: str
+    caption: str = ""
+
+
+class Matrix(NamedTuple):
+    """A confusion matrix as a heat map; a label names a row and a column."""
+
+    labels: Sequence[str]
+    values: Sequence[Sequence[float]]
+    row_name: str
+    column_name: str
+    caption: str = ""
+
+
+class Picture(NamedTuple):
+    """One small image with lines of text beneath it."""
+
+    png: bytes
+    alt: str
+    lines: Sequence[str] = ()
+
+
+class Thumbnails(NamedTuple):
+    """Small images side by side."""
+
+    pictures: Sequence[Picture]
+    caption: str = ""
+
+
+class Figure(NamedTuple):
+    """One large picture."""
+
+    png: bytes
+    alt: str
+    caption: str = ""
+
+
+Block = Text | Notice | Facts | Table | Bars | Lines | Matrix | Thumbnails | Figure
+
+
+class Section(NamedTuple):
+    """A titled part of the page; the table of contents names it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+class Embedded(NamedTuple):
+    """A PNG as a data: URI with its size in pixels as shown."""
+
+    source: str
+    width: int
+    height: int
+    is_enlarged: bool
+
+
+def render_page(
+    title: str, lead: str, sections: Sequence[Section], notice: Notice | None = None
+) -> str:
+    """Return the page as HTML. Raises ValueError where a block contradicts itself."""
+    if notice is not None:
+        _check_tone(notice, "the page's notice")
+    drawn = []
+    for section in sections:
+        places = (f"section {section.title!r}, block {n}" for n in count(1))
+        drawn.append(
+            (section.title, [_draw(*pair) for pair in zip(section.blocks, places, strict=False)])
+        )
+    return _template().render(title=title, lead=lead, notice=notice, sections=drawn)
+
+
+def _draw(block: Block, where: str) -> tuple[str, Block, Any]:
+    """Check a block and return its kind, itself, and what the template needs to draw it."""
+    drawing: Any = None
+    match block:
+        case Notice():
+            _check_tone(block, where)
+        case Table():
+            drawing = _figure_columns(block, where)
+        case Bars():
+            drawing = charts.bar_chart(block.series)
+        case Lines():
+            drawing = charts.line_chart(block.series)
+        case Matrix():
+            _check_square(block, where)
+            texts = [[shown(value) for value in row] for row in block.values]
+            labels = [visible(label) for label in block.labels]
+            drawing = matrix.matrix_chart(labels, block.values, texts)
+        case Thumbnails():
+            drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
+        case Figure():
+            drawing = _embed(block.png, where, 1)
+        case Text() | Facts():
+            pass
+        case _:
+            raise ValueError(f"{where}: {type(block).__name__} is not a kind of block")
+    return type(block).__name__, block, drawing
+
+
+def _check_tone(notice: Notice, where: str) -> None:
+    if notice.tone not in TONES:
+        raise ValueError(f"{where}: tone {notice.tone!r} is not one of {list(TONES)}")
+
+
+def _figure_columns(table: Table, where: str) -> list[bool]:
+    """Check every row's length and tell which columns hold only figures."""
+    width = len(table.columns)
+    for number, row in enumerate(table.rows, start=1):
+        if len(row) != width:
+            raise ValueError(f"{where}: row {number} has {len(row)} cells for {width} columns")
+    return [
+        any(is_number(row[column]) for row in table.rows)
+        and all(is_number(row[column]) or shown(row[column]) == MISSING for row in table.rows)
+        for column in range(width)
+    ]
+
+
+def _check_square(block: Matrix, where: str) -> None:
+    size = len(block.labels)
+    lengths = [len(row) for row in block.values]
+    if lengths != [size] * size:
+        raise ValueError(f"{where}: matrix is not square: {size} labels, rows of lengths {lengths}")
+
+
+def _embed(png: bytes, where: str, least_width: int) -> Embedded:
+    """Encode a PNG; one narrower than `least_width` is enlarged by a whole factor."""
+    if len(png) < 24 or not png.startswith(PNG_SIGNATURE):
+        raise ValueError(f"{where}: picture is not a PNG (it begins with {png[:8]!r})")
+    width, height = struct.unpack(">II", png[16:24])
+    if not width or not height:
+        raise ValueError(f"{where}: PNG has size {width} × {height}")
+    factor = math.ceil(least_width / width)
+    source = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return Embedded(source, width * factor, height * factor, factor > 1)
+
+
+def _style_hash(style: str) -> str:
+    """Return the source expression that allows exactly this style text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "shown": shown,
+        "visible": visible,
+        "shorten": shorten,
+        "style_hash": _style_hash,
+    }
+    environment.globals |= {"charts": charts, "matrix_geometry": matrix}
+    return environment.get_template("page.html")

@@ -1,0 +1,113 @@
+"""In Chromium a hostile page runs nothing, breaks no policy and wears its style."""
+
+import io
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+
+from pages.render import (
+    Bars,
+    Facts,
+    Figure,
+    Lines,
+    Matrix,
+    Notice,
+    Picture,
+    Section,
+    Table,
+    Text,
+    Thumbnails,
+    render_page,
+)
+
+pytestmark = pytest.mark.needs("chromium")
+
+# Each of these would, if it ran, leave a mark in the dumped document.
+MARK = "document.documentElement.dataset.ran=1"
+HOSTILE = f"</title></style><script>{MARK}</script><img src=x onerror={MARK}><svg onload={MARK}>\"'"
+
+
+def dump(page, folder, *options):
+    """Open a page in headless Chromium; return its document as HTML and the browser's log."""
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("chromium is not installed")
+    finished = subprocess.run(
+        [
+            binary,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={folder / 'profile'}",
+            "--enable-logging=stderr",
+            *options,
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return finished.stdout, finished.stderr
+
+
+def png():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (200, 0, 200)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def hostile_page(tmp_path):
+    blocks = [
+        Text(HOSTILE),
+        Facts({HOSTILE: HOSTILE}),
+        Table([HOSTILE], [[HOSTILE]], HOSTILE),
+        Bars({HOSTILE: {HOSTILE: 1.0}}, HOSTILE),
+        Lines({HOSTILE: [1.0, 2.0]}, HOSTILE, HOSTILE),
+        Matrix([HOSTILE, "b"], [[1, 2], [3, 4]], HOSTILE, HOSTILE, HOSTILE),
+        Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
+        Figure(png(), HOSTILE, HOSTILE),
+    ]
+    html = render_page(HOSTILE, HOSTILE, [Section(HOSTILE, blocks)], Notice("bad", HOSTILE))
+    page = tmp_path / "page.html"
+    page.write_text(html, encoding="utf-8")
+    return page
+
+
+def test_nothing_runs_and_no_policy_is_broken(hostile_page, tmp_path):
+    document, log = dump(hostile_page, tmp_path, "--dump-dom")
+
+    assert "<h1>" in document
+    assert "data-ran" not in document.split("<head>")[0]
+    assert "<script" not in document
+    assert "Content Security Policy" not in log
+
+
+def test_the_policy_stops_what_escaping_would_miss(hostile_page, tmp_path):
+    html = hostile_page.read_text(encoding="utf-8")
+    hostile_page.write_text(
+        html.replace("</body>", f"<script>{MARK}</script></body>"), encoding="utf-8"
+    )
+    document, log = dump(hostile_page, tmp_path, "--dump-dom")
+
+    assert f"<script>{MARK}" in document
+    assert "data-ran" not in document.split("<head>")[0]
+    assert "Content Security Policy" in log
+
+
+def test_style_and_pictures_are_shown(hostile_page, tmp_path):
+    screenshot = tmp_path / "page.png"
+    dump(hostile_page, tmp_path, f"--screenshot={screenshot}", "--window-size=800,6000")
+
+    with Image.open(screenshot) as opened:
+        colours = {colour for _, colour in opened.convert("RGB").getcolors(maxcolors=1 << 24) or ()}
+    assert (0xFA, 0xF9, 0xF6) in colours, "the page's ground: its style was not applied"
+    assert (200, 0, 200) in colours, "the picture: its data: URI was not shown"
