@@ -38,18 +38,21 @@ def _totals(arrived: pd.DataFrame, quarantine: pd.DataFrame) -> Facts:
 
 
 def _labels(arrived: pd.DataFrame) -> Bars:
-    counts = arrived["label"].value_counts().sort_index()
-    return Bars({"images": counts.astype(float).to_dict()}, "Images per label, as given.")
+    return Bars({"images": _counts(arrived["label"])}, "Images per label, as given.")
+
+
+def _counts(values: pd.Series) -> dict[str, float]:
+    counts = values.value_counts().sort_index()
+    return {str(value): float(count) for value, count in counts.items()}
 
 
 def _rejected(quarantine: pd.DataFrame) -> list:
     if quarantine.empty:
         return [Text("Nothing was rejected.")]
-    counts = quarantine["reason"].value_counts().sort_index()
     rows = quarantine[["path", "reason", "detail"]].head(_NUM_EXAMPLES).to_numpy().tolist()
     shown = f"The first {len(rows)} of {len(quarantine)}; all are in the quarantine table."
     return [
-        Bars({"images": counts.astype(float).to_dict()}, "Rejected images by reason."),
+        Bars({"images": _counts(quarantine["reason"])}, "Rejected images by reason."),
         Table(["path", "reason", "detail"], rows, shown),
     ]
 
@@ -58,7 +61,7 @@ def _distributions(measures: pd.DataFrame) -> list:
     if measures.empty:
         return [Text("No image could be measured.")]
     sizes = measures["width"].astype(str) + " × " + measures["height"].astype(str)
-    common = sizes.value_counts().head(10)
+    common = sorted(_counts(sizes).items(), key=lambda item: -item[1])[:10]
     shares = {
         name: _histogram(measures[name].to_numpy(float)) for name in ("brightness", "contrast")
     }
@@ -67,7 +70,7 @@ def _distributions(measures: pd.DataFrame) -> list:
     )
     rows = [[name, *map(float, quantiles[name])] for name in quantiles.columns]
     return [
-        Bars({"images": common.astype(float).to_dict()}, "The ten most common sizes."),
+        Bars({"images": dict(common)}, "The ten most common sizes."),
         Bars(shares, "Share of images by brightness and contrast, both from 0 to 1."),
         Table(["measure", "least", "5 %", "median", "95 %", "most"], rows, "Measures."),
     ]

@@ -168,9 +168,9 @@ def _labels(quality: Quality) -> list[Block]:
         return [Text("No label contradicts what its image looks like.")]
     columns = ["path", "split", "label", "suggested_label", "score"]
     rows = quality.queue[columns].head(_NUM_ROWS).to_numpy().tolist()
-    pairs = quality.queue.groupby(["label", "suggested_label"]).size()
-    common = pairs.sort_values(ascending=False, kind="stable").head(10)
-    confused = {f"{given} → {suggested}": float(n) for (given, suggested), n in common.items()}
+    pairs = quality.queue["label"] + " → " + quality.queue["suggested_label"]
+    common = pairs.value_counts(sort=False).sort_values(ascending=False, kind="stable").head(10)
+    confused = {str(pair): float(count) for pair, count in common.items()}
     return [
         Text(
             "Decide in decisions/labels.csv, one line per image: keep, relabel:<class> or drop, "

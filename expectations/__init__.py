@@ -1,0 +1,1 @@
+"""What good data is: suites as plain functions, and check.py, which runs one."""

@@ -1,0 +1,126 @@
+"""Folders of image files, and what every source hands over for one image."""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.core.errors import SourceError
+
+SPLITS = ("train", "val", "test")
+EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+
+
+class Arrival(NamedTuple):
+    """One image as its source gives it. `problem` says why `data` could not be read."""
+
+    path: str
+    data: bytes
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    captured_at: str | None = None
+    problem: str = ""
+    fault: str = ""
+    true_label: str | None = None
+
+
+def list_folder(root: Path, unlabelled: list[str]) -> Iterator[Arrival]:
+    """The images of a folder, labelled by the folder names beneath the root.
+
+    Raises:
+        SourceError: the root is missing or empty, an image lies outside every class folder, a
+            link leads out of the root, or split names and class names are mixed.
+    """
+    paths = find_images(root)
+    tops = {path.split("/")[0] for path in paths if "/" in path} - set(unlabelled)
+    in_splits = bool(tops & set(SPLITS))
+    if in_splits and tops - set(SPLITS):
+        raise SourceError(
+            f"{root}: holds folders named like splits ({sorted(tops & set(SPLITS))}) beside others "
+            f"({sorted(tops - set(SPLITS))[:5]}); expected either <class>/… or "
+            "<train|val|test>/<class>/…, with others named in `unlabelled`"
+        )
+    for path in paths:
+        split, label = _place(root, path, in_splits, unlabelled)
+        data, problem = read_file(root / path)
+        yield Arrival(printable(path), data, label, split, problem=problem)
+
+
+def _place(
+    root: Path, path: str, in_splits: bool, unlabelled: list[str]
+) -> tuple[str | None, str | None]:
+    parts = path.split("/")
+    if parts[0] in unlabelled:
+        return None, None
+    split = parts.pop(0) if in_splits and len(parts) > 1 else None
+    if len(parts) < 2:
+        raise SourceError(f"{root / path}: lies in no class folder; expected {root}/…<class>/…")
+    return split, clean_text(parts[0])
+
+
+def find_images(root: Path) -> list[str]:
+    """Paths of all image files beneath a folder, relative to it, sorted; hidden files are left out.
+
+    Raises SourceError for a missing folder, one without images, and links that lead out of it.
+    """
+    if not root.is_dir():
+        raise SourceError(f"{root}: no such folder")
+    real_root = os.path.realpath(root)
+    found: list[str] = []
+    folders = [(str(root), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink():
+                _check_inside(entry.path, real_root)
+                if entry.is_dir():
+                    raise SourceError(
+                        f"{entry.path}: is a link to a folder; links may lead to files"
+                    )
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{prefix}{entry.name}/"))
+            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+                found.append(prefix + entry.name)
+    if not found:
+        raise SourceError(
+            f"{root}: holds no image; expected files ending in {', '.join(sorted(EXTENSIONS))}"
+        )
+    return sorted(found)
+
+
+def _check_inside(path: str, real_root: str) -> None:
+    target = os.path.realpath(path)
+    if not target.startswith(real_root + os.sep):
+        raise SourceError(f"{path}: is a link that leads out of {real_root}")
+
+
+def read_file(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file and, if it cannot be read, why not."""
+    try:
+        # Non-blocking, so that a named pipe cannot hold the run.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b"", "is not a regular file"
+            return file.read(), ""
+    except OSError as error:
+        return b"", error.strerror or type(error).__name__
+
+
+def clean_text(text: str) -> str:
+    """Text without surrounding space, in Unicode's composed form, so that look-alikes are equal."""
+    return unicodedata.normalize("NFC", printable(text).strip())
+
+
+def printable(path: str) -> str:
+    """A path as valid Unicode: bytes that are not UTF-8 become `\\xNN`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

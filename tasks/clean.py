@@ -1,0 +1,150 @@
+"""Stage clean: what was accepted → canonical pixels and the manifest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import PositiveInt
+
+from expectations.check import refuse_broken
+from expectations.suites import clean_suite
+from tasks.artifacts.atomic import replacing, replacing_folder
+from tasks.artifacts.documents import load_json, save_json
+from tasks.artifacts.images import load_row_group
+from tasks.artifacts.memory import Memory, link
+from tasks.artifacts.tables import load_table, save_table
+from tasks.core.classes import map_classes
+from tasks.core.duplicates import find_duplicates
+from tasks.core.errors import VerdictError
+from tasks.core.params import Section
+from tasks.core.pixels import Canonical, canonical_pixels
+from tasks.pool import Piece, find_pieces, map_pieces
+from tasks.progress import progress
+
+MANIFEST_COLUMNS = [
+    "image_id", "label", "given_label", "group", "split", "path", "captured_at", "width", "height",
+    "brightness", "contrast", "sharpness", "pixel_hash", "perceptual_hash", "shard", "row",
+]  # fmt: skip
+
+
+class Params(Section):
+    """`classes` renames labels (two with one new name are merged); `ignored` leaves labels out."""
+
+    size: PositiveInt
+    channels: Literal[1, 3]
+    resize: Literal["crop", "pad", "squash"]
+    classes: dict[str, str]
+    ignored: list[str]
+
+
+def main(
+    index: Path,
+    shards: Path,
+    measures: Path,
+    quarantine: Path,
+    verdict: Path,
+    out_images: Path,
+    out_manifest: Path,
+    out_dropped: Path,
+    out_canonical: Path,
+    params: Params,
+    num_threads: int,
+) -> None:
+    judged = load_json(verdict)
+    _refuse_failed(judged)
+    canonical = Canonical(
+        size=params.size,
+        channels=params.channels,
+        resize=params.resize,
+        max_pixels=judged["max_pixels"],
+    )
+    arrived = load_table(index)
+    rejected = load_table(quarantine, ["image_id"])["image_id"]
+    accepted = arrived[~arrived["image_id"].isin(rejected)].merge(
+        load_table(measures), on="image_id"
+    )
+    labels = map_classes(accepted["label"], params.classes, params.ignored)
+    accepted = accepted.assign(given_label=accepted["label"], label=labels)
+    dropped = find_dropped(accepted)
+    manifest = accepted[~accepted["image_id"].isin(dropped["image_id"])]
+    manifest = _in_order_of_shards(manifest)
+    refuse_broken(clean_suite(), manifest)
+    save_images(manifest, shards, out_images, canonical, num_threads)
+    save_table(manifest[MANIFEST_COLUMNS], out_manifest)
+    save_table(dropped, out_dropped)
+    save_json(canonical.model_dump(), out_canonical)
+
+
+def _refuse_failed(verdict: dict) -> None:
+    if verdict["verdict"] != "pass":
+        raise VerdictError(
+            "the data did not pass validation; see reports/arrivals.html:\n  "
+            + "\n  ".join(verdict["reasons"])
+        )
+
+
+def find_dropped(accepted: pd.DataFrame) -> pd.DataFrame:
+    """Rows that do not go on, though nothing is wrong with their files: image_id, path, reason
+    (`ignored_class`, `duplicate`, `duplicate_with_other_label`), twin_id."""
+    ignored = accepted["given_label"].notna() & accepted["label"].isna()
+    left_out = accepted.loc[ignored, ["image_id"]].assign(reason="ignored_class", twin_id=None)
+    duplicates = find_duplicates(accepted[~ignored])
+    reasons = np.where(duplicates["conflict"], "duplicate_with_other_label", "duplicate")
+    duplicates = duplicates[["image_id", "twin_id"]].assign(reason=reasons)
+    dropped = pd.concat([left_out, duplicates]).merge(accepted[["image_id", "path"]])
+    return dropped[["image_id", "path", "reason", "twin_id"]].astype("string")
+
+
+def _in_order_of_shards(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Rows as `Images` numbers them: by shard name, then by row; `row` counts what stayed."""
+    ordered = manifest.sort_values(["shard", "row"], ignore_index=True)
+    return ordered.assign(row=ordered.groupby("shard").cumcount())
+
+
+def save_images(
+    manifest: pd.DataFrame, shards: Path, out: Path, canonical: Canonical, num_workers: int
+) -> None:
+    """Writes uint8 (N, size, size, C) per shard; shards cleaned before are remembered."""
+    memory = Memory("clean", ".npy", canonical)
+    kept = {
+        shards / str(shard): frozenset(rows["image_id"])
+        for shard, rows in manifest.groupby("shard")
+    }
+    paths = {shard: memory.path(shard, sorted(ids)) for shard, ids in kept.items()}
+    memory.keep_only(set(paths.values()))
+    missing = {shard: kept[shard] for shard, path in paths.items() if not path.is_file()}
+    pieces = find_pieces(missing)
+    results = map_pieces(clean_row_group, pieces, (canonical,), num_workers)
+    arrays = progress(results, len(pieces), "clean")
+    for shard, image_ids in missing.items():
+        shape = (len(image_ids), canonical.size, canonical.size, canonical.channels)
+        with replacing(paths[shard]) as temporary:
+            _fill(temporary, shape, arrays)
+    with replacing_folder(out) as folder:
+        for shard, path in paths.items():
+            link(path, folder / f"{shard.stem}.npy")
+
+
+def _fill(path: Path, shape: tuple[int, ...], arrays: Iterator[tuple[Piece, np.ndarray]]) -> None:
+    """Writes one shard's arrays, which come in order, until it is full."""
+    shard = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    end = 0
+    for piece, images in arrays:
+        shard[end : end + len(images)] = images
+        end += len(images)
+        if piece.is_last:
+            break
+    shard.flush()
+
+
+def clean_row_group(piece: Piece, canonical: Canonical) -> np.ndarray:
+    """The wanted images of one row group: uint8 (n, size, size, C)."""
+    images = [
+        canonical_pixels(image.data, canonical)
+        for image in load_row_group(piece.shard, piece.group)
+        if piece.wanted is None or image.image_id in piece.wanted
+    ]
+    shape = (len(images), canonical.size, canonical.size, canonical.channels)
+    return np.stack(images) if images else np.empty(shape, np.uint8)

@@ -1,0 +1,98 @@
+"""Stage export: the classifier as ONNX, preprocessing inside, and a proof that it agrees."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnx
+import torch
+from pydantic import Field, PositiveFloat
+from torch import nn
+
+from tasks.artifacts.documents import save_bytes, save_json
+from tasks.artifacts.images import Images
+from tasks.artifacts.models import Description, load_classifier
+from tasks.artifacts.tables import load_rows
+from tasks.core.errors import VerdictError
+from tasks.core.inference import run_net
+from tasks.core.onnx_model import DESCRIPTION_KEY, make_session, run_session
+from tasks.core.params import Section
+
+
+class Params(Section):
+    """`max_difference` is how far a logit may lie from the net's, on any test row."""
+
+    opset: Annotated[int, Field(ge=18, le=23)]
+    max_difference: PositiveFloat
+
+
+def main(
+    images: Path,
+    test: Path,
+    classifier: Path,
+    out_onnx: Path,
+    out_metrics: Path,
+    params: Params,
+    num_threads: int,
+) -> None:
+    net, description = load_classifier(classifier)
+    pixels, rows = Images(images), load_rows(test)
+    data = export_onnx(net, description, pixels.image_shape, params.opset)
+    expected_NK = run_net(net, pixels, rows, torch.device("cpu"), "float32")
+    given_NK = run_session(make_session(data, num_threads), pixels, rows)
+    difference = float(np.abs(expected_NK - given_NK).max())
+    if not difference <= params.max_difference:
+        raise VerdictError(
+            f"export: a logit of the ONNX model differs by {difference:.2e} from the net's; "
+            f"export.max_difference allows {params.max_difference:.2e}"
+        )
+    agrees = expected_NK.argmax(axis=1) == given_NK.argmax(axis=1)
+    save_bytes(data, out_onnx)
+    save_json(
+        {
+            "num_rows": len(rows),
+            # Rounded up to a power of ten: the last bits of a logit depend on the processor.
+            "max_difference_below": 10 ** float(np.ceil(np.log10(max(difference, 1e-12)))),
+            "agreement": float(agrees.mean()),
+            "num_bytes": len(data),
+        },
+        out_metrics,
+    )
+
+
+def export_onnx(
+    net: nn.Module, description: Description, image_shape: tuple[int, int, int], opset: int
+) -> bytes:
+    """uint8 (N, H, W, C) → logits (N, K) for any N; classes and canonical form in its metadata."""
+    example = torch.zeros((2, *image_shape), dtype=torch.uint8)
+    program = torch.onnx.export(
+        net.eval(),
+        (example,),
+        dynamo=True,
+        opset_version=opset,
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("N")},),
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    _strip_traces(model)
+    described = description.model_dump_json(include={"classes", "canonical"})
+    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: described})
+    return model.SerializeToString(deterministic=True)
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    # The exporter records where in whose checkout each operation was called: other bytes in
+    # another folder.
+    graph = model.graph
+    for part in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info]:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    for function in model.functions:
+        for part in [function, *function.node]:
+            part.ClearField("doc_string")
+            part.ClearField("metadata_props")
+    for tensor in graph.initializer:
+        tensor.ClearField("metadata_props")

@@ -1,0 +1,54 @@
+"""What a model was made of: no clock, no commit, no host."""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts.documents import load_yaml
+from tasks.core.params import Section
+
+MODEL_LIBRARIES = (
+    "torch",
+    "numpy",
+    "albumentations",
+    "scikit-learn",
+    "imbalanced-learn",
+    "cleanlab",
+)
+
+
+def fingerprint(stage: str, params: Section, **run: Any) -> dict[str, Any]:
+    """Hashes of the stage's dependencies as dvc.yaml names them, its params, library versions,
+    and what it read of the section `run` (threads, precision, device, seed)."""
+    dependencies = load_yaml(Path("dvc.yaml"))["stages"][stage]["deps"]
+    return {
+        "stage": stage,
+        "dependencies": {str(path): content_hash(Path(path)) for path in dependencies},
+        "params": params.model_dump(),
+        "versions": library_versions(MODEL_LIBRARIES),
+        "run": run,
+    }
+
+
+def library_versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions by name; a library that is not installed is left out."""
+    versions = {}
+    for library in libraries:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return versions
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            if file != path:
+                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

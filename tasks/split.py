@@ -1,0 +1,115 @@
+"""Stage split: rows for training, choosing and judging, and what the train rows look like."""
+
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, NonNegativeInt, model_validator
+
+from expectations.check import refuse_broken
+from expectations.suites import splits_suite
+from tasks.artifacts.documents import save_json
+from tasks.artifacts.images import Images
+from tasks.artifacts.tables import load_table, save_rows, save_table
+from tasks.core.duplicates import find_near_pairs
+from tasks.core.params import Section
+from tasks.core.splits import SPLITS, Fractions, assign_splits, check_classes, find_leaks
+
+_CHUNK = 4096
+
+
+class Params(Section):
+    """Two images are near-duplicates if their perceptual hashes differ in at most
+    `near_duplicate_bits` of 64 and their canonical pixels by at most `near_duplicate_difference`
+    on average, of a range of 1."""
+
+    val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    near_duplicate_bits: Annotated[NonNegativeInt, Field(le=16)]
+    near_duplicate_difference: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _leaves_train_rows(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction together must leave some train rows")
+        return self
+
+
+class Statistics(NamedTuple):
+    """Mean and standard deviation per channel, of pixels in [0, 1]."""
+
+    mean: list[float]
+    std: list[float]
+
+
+def main(
+    images: Path,
+    manifest: Path,
+    out_train: Path,
+    out_val: Path,
+    out_test: Path,
+    out_unlabelled: Path,
+    out_leaks: Path,
+    out_statistics: Path,
+    out_metrics: Path,
+    params: Params,
+) -> None:
+    pixels, table = Images(images), load_table(manifest)
+    splits = assign_splits(table, Fractions(params.val_fraction, params.test_fraction))
+    leaks = find_leaks(table, splits, find_near_duplicates(pixels, table, params))
+    kept = ~table["image_id"].isin(leaks["image_id"])
+    labelled = kept & table["label"].notna()
+    check_classes(table.loc[labelled, "label"].tolist(), splits[labelled].tolist())
+    classes = sorted(table.loc[labelled, "label"].unique())
+    refuse_broken(splits_suite(classes), table[labelled].assign(split=splits[labelled]))
+    outs = {"train": out_train, "val": out_val, "test": out_test, "unlabelled": out_unlabelled}
+    rows = {split: np.flatnonzero(kept & (splits == split)) for split in outs}
+    for split, out in outs.items():
+        save_rows(rows[split], out)
+    save_table(leaks, out_leaks)
+    save_json(measure_statistics(pixels, rows["train"])._asdict(), out_statistics)
+    save_json(_counts(table, rows, leaks), out_metrics)
+
+
+def find_near_duplicates(pixels: Images, table: pd.DataFrame, params: Params) -> np.ndarray:
+    """Pairs of rows, int64 (P, 2), that agree by hash and by pixels."""
+    hashes = np.array([int(text, 16) for text in table["perceptual_hash"]], dtype=np.uint64)
+    pairs = find_near_pairs(hashes, params.near_duplicate_bits)
+    near = np.zeros(len(pairs), dtype=bool)
+    for start in range(0, len(pairs), _CHUNK):
+        chunk = pairs[start : start + _CHUNK]
+        left = pixels[chunk[:, 0]].astype(np.int16)
+        difference = np.abs(left - pixels[chunk[:, 1]]).mean(axis=(1, 2, 3)) / 255
+        near[start : start + _CHUNK] = difference <= params.near_duplicate_difference
+    return pairs[near]
+
+
+def measure_statistics(pixels: Images, rows: np.ndarray) -> Statistics:
+    """Of the given rows alone, in one pass."""
+    count, total, squares = 0, 0.0, 0.0
+    for chunk in pixels.chunks(rows, _CHUNK):
+        values = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64) / 255
+        count += len(values)
+        total = total + values.sum(axis=0)
+        squares = squares + (values**2).sum(axis=0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    # A channel without contrast would divide by nothing.
+    return Statistics(np.round(mean, 6).tolist(), np.round(np.maximum(std, 1e-3), 6).tolist())
+
+
+def _counts(table: pd.DataFrame, rows: dict[str, np.ndarray], leaks: pd.DataFrame) -> dict:
+    labels = table["label"]
+    return {
+        "num_rows": {split: len(indices) for split, indices in rows.items()},
+        "class_counts": {
+            split: {
+                str(label): int(count)
+                for label, count in labels.iloc[rows[split]].value_counts().sort_index().items()
+            }
+            for split in SPLITS
+        },
+        "num_leaks": len(leaks),
+        "num_left_out": int(leaks["image_id"].nunique()),
+    }
