@@ -52,7 +52,9 @@ ingest: $(READY) ## Take in the sources as of today and run the data flow
 	@$(BIN)/python -m flows.data
 
 ui: $(READY) ## Prefect's server and pages, on this machine only
-	@$(BIN)/prefect server start --host 127.0.0.1
+	@mkdir -p .cache/prefect
+	@PREFECT_SERVER_DATABASE_CONNECTION_URL="$${PREFECT_SERVER_DATABASE_CONNECTION_URL:-sqlite+aiosqlite:///$(CURDIR)/.cache/prefect/prefect.db}" \
+		$(BIN)/prefect server start --host 127.0.0.1
 
 # torch comes first and alone, so that no resolver fetches another build of it for the rest.
 # The stamp is written last: a set-up that was interrupted is done again.

@@ -1,0 +1,1 @@
+"""When to run: the Prefect flows over the graph in dvc.yaml."""

@@ -1,0 +1,60 @@
+"""Serves all flows on the schedules of prefect.yaml from one machine: `python -m flows`."""
+
+import argparse
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from flows.environment import SERVED, prepare
+
+if __name__ == "__main__":
+    prepare(Path.cwd(), os.environ)
+
+from prefect import serve
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.run import exit_status
+from flows.schedules import load_deployments
+from flows.server import prefect_server
+
+
+def serve_flows(root: Path, interval_seconds: float | None) -> None:
+    """Runs the flows when they are due until interrupted; with PREFECT_API_URL, on that server.
+
+    Raises:
+        ScheduleError: prefect.yaml cannot be served.
+        ServerError: there is no PREFECT_API_URL, and no server could be started.
+    """
+    with ExitStack() as stack:
+        deployments = load_deployments(root / "prefect.yaml", interval_seconds)
+        if not PREFECT_API_URL.value():
+            url = stack.enter_context(prefect_server(root))
+            stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
+            print(f"Prefect: {url.removesuffix('/api')}", flush=True)
+        os.environ[SERVED] = "1"
+        serve(*deployments)
+
+
+def main(argv: list[str]) -> int:
+    """Exit status: 0, 1 after a failure, 130 if interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description=__doc__)
+    parser.add_argument(
+        "--interval",
+        type=_seconds,
+        metavar="SECONDS",
+        help="run every flow this often instead of on its schedule",
+    )
+    arguments = parser.parse_args(argv)
+    return exit_status("flows", lambda: serve_flows(Path.cwd(), arguments.interval))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 1")
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
