@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 SPLITS = ("train", "val", "test")
+_MEASURES = ["image_id", "width", "height", "channels", "brightness", "contrast", "sharpness"]
 
 
 class Rule(NamedTuple):
@@ -17,7 +18,8 @@ class Rule(NamedTuple):
 
 
 class Suite(NamedTuple):
-    """`columns` must all be there before any rule is tried: rules pass without them."""
+    """`columns` must all be there before any rule is tried: rules pass without them. They also pass
+    on missing values, so a column that must have none has a rule of its own."""
 
     name: str
     columns: Sequence[str]
@@ -55,9 +57,10 @@ def measures_suite(max_rejected_fraction: float, num_rows: int) -> Suite:
     needed = max(1, -int(-(1 - max_rejected_fraction) * num_rows // 1))
     return Suite(
         "measures",
-        ["image_id", "width", "height", "channels", "brightness", "contrast", "sharpness"],
+        _MEASURES,
         needed,
         [
+            *map(_not_null, _MEASURES),
             _unique("image_id"),
             _within("width", 1, None),
             _within("height", 1, None),
@@ -89,8 +92,10 @@ def clean_suite(num_classes_at_least: int = 2) -> Suite:
         [
             _not_null("image_id"),
             _unique("image_id"),
+            _not_null("pixel_hash"),
             _unique("pixel_hash"),
             _not_null("shard"),
+            _not_null("row"),
             _within("row", 0, None),
             Rule(
                 "ExpectColumnUniqueValueCountToBeBetween",
@@ -107,6 +112,7 @@ def splits_suite(classes: Sequence[str]) -> Suite:
         ["image_id", "label", "split"],
         len(SPLITS),
         [
+            _not_null("image_id"),
             _unique("image_id"),
             _not_null("label"),
             _not_null("split"),
@@ -126,7 +132,7 @@ def predictions_suite(classes: Sequence[str]) -> Suite:
         ["path", "label", "confidence"],
         1,
         [
-            _not_null("path"),
+            *map(_not_null, ["path", "label", "confidence"]),
             Rule("ExpectColumnValuesToBeInSet", {"column": "label", "value_set": list(classes)}),
             _within("confidence", 0, 1),
         ],

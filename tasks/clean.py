@@ -32,7 +32,7 @@ MANIFEST_COLUMNS = [
 class Params(Section):
     """`classes` renames labels (two with one new name are merged); `ignored` leaves labels out."""
 
-    size: PositiveInt
+    image_size: PositiveInt
     channels: Literal[1, 3]
     resize: Literal["crop", "pad", "squash"]
     classes: dict[str, str]
@@ -55,7 +55,7 @@ def main(
     judged = load_json(verdict)
     _refuse_failed(judged)
     canonical = Canonical(
-        size=params.size,
+        size=params.image_size,
         channels=params.channels,
         resize=params.resize,
         max_pixels=judged["max_pixels"],
@@ -129,14 +129,14 @@ def save_images(
 
 def _fill(path: Path, shape: tuple[int, ...], arrays: Iterator[tuple[Piece, np.ndarray]]) -> None:
     """Writes one shard's arrays, which come in order, until it is full."""
-    shard = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    end = 0
-    for piece, images in arrays:
-        shard[end : end + len(images)] = images
-        end += len(images)
-        if piece.is_last:
-            break
-    shard.flush()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    # Not through a memory map: the system kills a process that writes to one on a full disk.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece, images in arrays:
+            file.write(images.tobytes())
+            if piece.is_last:
+                break
 
 
 def clean_row_group(piece: Piece, canonical: Canonical) -> np.ndarray:

@@ -9,6 +9,7 @@ of `main` named like a key of the section `run` are handed that key's value.
 
 import argparse
 import ast
+import errno
 import fcntl
 import hashlib
 import importlib
@@ -30,7 +31,7 @@ from pydantic import ValidationError
 from tasks.artifacts.documents import load_yaml, save_json, save_text
 from tasks.core.errors import ArtifactError, BusyError, ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
-from tasks.core.params import Run, Section, explain_validation
+from tasks.core.params import Run, Section, explain_validation, find_overlooked
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 from tasks.telemetry import TELEMETRY_OFF
 
@@ -56,6 +57,12 @@ def main(argv: list[str]) -> int:
     except TilthError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        # Whatever a stage wrote is explained where it was written; this is its lock, or a pipe.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        print(f"{stage}: {error.filename or Path.cwd()}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{stage}: interrupted; run again to go on", file=sys.stderr)
         return 130
@@ -66,6 +73,9 @@ def run_stage(stage: str, flags: list[str]) -> None:
     """Raises ParamsError, ArtifactError, BusyError, and whatever the stage's `main` does."""
     end_with_parent()
     check_sections()
+    stages = list(load_yaml(GRAPH)["stages"])
+    if stage not in stages:
+        raise ParamsError(f"no stage {stage!r}; {GRAPH} has {stages}")
     sections = load_yaml(PARAMS)
     run = Run.model_validate(sections["run"])
     module, arguments = _prepared(stage, run)
@@ -160,7 +170,7 @@ def _mistakes(name: str, model: type[Section], sections: dict) -> list[str]:
         model.model_validate(sections[name])
     except ValidationError as error:
         return explain_validation(name, error)
-    return []
+    return find_overlooked(sections[name], name)
 
 
 def _state_of_params() -> str:

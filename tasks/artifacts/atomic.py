@@ -50,6 +50,9 @@ def _explained(error: OSError, path: Path) -> Exception:
         errno.EACCES: "writing is not permitted",
     }
     reason = reasons.get(error.errno or 0)
+    # NumPy counts what it could write, and keeps why not to itself.
+    if error.errno is None and str(error).endswith(" written"):
+        reason = reasons[errno.ENOSPC]
     if reason is None:
         return error
     return ArtifactError(f"{path}: cannot be written: {reason}; what was there before is unchanged")

@@ -45,7 +45,7 @@ def list_folder(root: Path, unlabelled: list[str]) -> Iterator[Arrival]:
         )
     for path in paths:
         split, label = _place(root, path, in_splits, unlabelled)
-        data, problem = read_file(root / path)
+        data, problem = read_file(f"{root}/{path}")
         yield Arrival(printable(path), data, label, split, problem=problem)
 
 
@@ -82,7 +82,8 @@ def find_images(root: Path) -> list[str]:
                 continue
             if entry.is_symlink():
                 _check_inside(entry.path, real_root)
-                if entry.is_dir():
+                # Unlike `entry.is_dir()`, no error for a link to itself.
+                if os.path.isdir(entry.path):
                     raise SourceError(
                         f"{entry.path}: is a link to a folder; links may lead to files"
                     )
@@ -103,17 +104,33 @@ def _check_inside(path: str, real_root: str) -> None:
         raise SourceError(f"{path}: is a link that leads out of {real_root}")
 
 
-def read_file(path: Path) -> tuple[bytes, str]:
+def read_file(path: str | Path) -> tuple[bytes, str]:
     """The bytes of a file and, if it cannot be read, why not."""
     try:
         # Non-blocking, so that a named pipe cannot hold the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return b"", "is not a regular file"
-            return file.read(), ""
     except OSError as error:
         return b"", error.strerror or type(error).__name__
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return b"", "is not a regular file"
+        return _read_all(descriptor, status.st_size), ""
+    except OSError as error:
+        return b"", error.strerror or type(error).__name__
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    # Descriptors without a file object around them: a third of the time of a small file's `open`.
+    data = os.read(descriptor, size + 1)
+    while len(data) != size:
+        more = os.read(descriptor, 1 << 20)
+        if not more:
+            break
+        data += more
+    return data
 
 
 def clean_text(text: str) -> str:
@@ -123,4 +140,6 @@ def clean_text(text: str) -> str:
 
 def printable(path: str) -> str:
     """A path as valid Unicode: bytes that are not UTF-8 become `\\xNN`."""
+    if path.isascii():
+        return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -47,7 +47,11 @@ def raw_table(group: list[RawImage]) -> pa.Table:
 
 
 def num_row_groups(path: Path) -> int:
-    return pq.read_metadata(path).num_row_groups
+    """Raises ArtifactError if the shard is torn."""
+    try:
+        return pq.read_metadata(path).num_row_groups
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ArtifactError(f"{path}: is not a readable shard: {error}") from error
 
 
 def load_row_group(path: Path, group: int) -> Iterator[RawImage]:
@@ -115,7 +119,7 @@ class Images:
 
 def _mapped(path: Path) -> np.ndarray:
     try:
-        shard = np.load(path, mmap_mode="r", allow_pickle=False)
+        shard = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise ArtifactError(f"{path}: is not a readable .npy file: {error}") from error
     if shard.ndim != 4 or shard.dtype != np.uint8:

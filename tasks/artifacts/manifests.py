@@ -1,6 +1,5 @@
 """Sources that are tables: manifests that name files, and Parquet files that hold images."""
 
-import csv
 import json
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.artifacts.folders import SPLITS, Arrival, clean_text, read_file
+from tasks.artifacts.tables import read_csv
 from tasks.core.errors import SourceError
 
 _REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group", "captured_at", "sha256")
@@ -85,22 +85,18 @@ def _load_manifest(file: Path, required: Sequence[str]) -> pd.DataFrame:
     if file.suffix.lower() == ".parquet":
         try:
             table = pq.read_table(file)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise SourceError(f"{file}: is not a readable Parquet file: {error}") from error
         _check_columns(file, table.column_names, required)
         return table.to_pandas()
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            header = next(csv.reader(lines), [])
-            _check_columns(file, header, required)
-            lines.seek(0)
-            return pd.read_csv(
-                lines, dtype=str, keep_default_na=False, on_bad_lines="error", index_col=False
-            )
-    except (UnicodeDecodeError, csv.Error, pd.errors.ParserError) as error:
+        frame = read_csv(file)
+    except ValueError as error:
         raise SourceError(
             f"{file}: is not a CSV file in UTF-8 with equally long rows: {error}"
         ) from error
+    _check_columns(file, list(frame.columns), required)
+    return frame
 
 
 def _check_columns(file: Path, columns: list[str], required: Sequence[str]) -> None:
@@ -143,7 +139,7 @@ def _text(value: Any, column: str, where: str) -> str | None:
 def _moment(value: Any, where: str) -> str | None:
     """A moment as ISO 8601 in UTC; moments without a zone are taken as UTC."""
     if isinstance(value, pd.Timestamp):
-        moment = value.to_pydatetime()
+        moment = value.to_pydatetime(warn=False)
     else:
         text = _text(value, "captured_at", where)
         if text is None:
@@ -153,7 +149,10 @@ def _moment(value: Any, where: str) -> str | None:
         except ValueError:
             raise SourceError(f"{where}: captured_at {text!r} is not ISO 8601") from None
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return zoned.astimezone(UTC).isoformat(timespec="seconds")
+    try:
+        return zoned.astimezone(UTC).isoformat(timespec="seconds")
+    except OverflowError:
+        raise SourceError(f"{where}: captured_at {value!r} lies out of all years") from None
 
 
 def list_parquet(root: Path) -> Iterator[Arrival]:
@@ -167,10 +166,9 @@ def list_parquet(root: Path) -> Iterator[Arrival]:
     for file in files:
         name = file.name if root.is_file() else file.relative_to(root).as_posix()
         try:
-            opened = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
+            yield from _stored_images(pq.ParquetFile(file), file, name)
+        except (pa.ArrowInvalid, OSError) as error:
             raise SourceError(f"{file}: is not a readable Parquet file: {error}") from error
-        yield from _stored_images(opened, file, name)
 
 
 def _stored_images(opened: pq.ParquetFile, file: Path, name: str) -> Iterator[Arrival]:

@@ -90,7 +90,7 @@ def _place_params(recorded: Recorded, root: Path, scratch: Path) -> None:
         save_text(json.dumps(sections, indent=2), scratch / _PARAMS)
         return
     shutil.copyfile(root / _PARAMS, scratch / _PARAMS)
-    # The stamp names the state that it vouches for, so it may be carried to and fro. Without it
+    # The stamp names the state that it vouches for, so it may be carried along and back. Without it
     # every stage would import all others to check their sections.
     if (root / _PARAMS_STAMP).is_file():
         save_text((root / _PARAMS_STAMP).read_text(), scratch / _PARAMS_STAMP)

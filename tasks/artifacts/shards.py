@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from tasks.artifacts.images import RAW_SCHEMA, RawImage, raw_table
-from tasks.core.hashing import hashed_fraction
+from tasks.core.hashing import id_fraction
 
 _ROW_GROUP_BYTES = 8_000_000
 _ROW_GROUP_IMAGES = 4096
@@ -38,7 +38,7 @@ class ShardWriter:
         self._begin()
 
     def _begin(self) -> None:
-        self._digest = sha256()
+        self._names: list[str] = []
         self._size = self._num_images = self._pending_bytes = 0
         self._pending: list[RawImage] = []
         self._writer: pq.ParquetWriter | None = None
@@ -48,7 +48,7 @@ class ShardWriter:
         self._pending_bytes += len(image.data)
         self._size += len(image.data)
         self._num_images += 1
-        self._digest.update(f"{image.image_id}/{image.name}\n".encode())
+        self._names.append(f"{image.image_id}/{image.name}\n")
         if self._pending_bytes >= _ROW_GROUP_BYTES or len(self._pending) >= _ROW_GROUP_IMAGES:
             self._flush()
         if self._ends_after(image):
@@ -58,8 +58,7 @@ class ShardWriter:
         if self._size < self._shard_bytes / 4:
             return False
         chance = len(image.data) / self._shard_bytes
-        drawn = hashed_fraction(image.image_id.encode()) < chance
-        return drawn or self._size >= 4 * self._shard_bytes
+        return id_fraction(image.image_id) < chance or self._size >= 4 * self._shard_bytes
 
     def _flush(self) -> None:
         if not self._pending:
@@ -80,7 +79,8 @@ class ShardWriter:
         if self._writer is None:
             return
         self._writer.close()
-        name = f"{self._digest.hexdigest()[:16]}.parquet"
+        digest = sha256("".join(self._names).encode())
+        name = f"{digest.hexdigest()[:16]}.parquet"
         (self._folder / "unfinished").rename(self._folder / name)
         self._counts.append((name, self._num_images))
         self._begin()

@@ -1,5 +1,6 @@
 """Tables: Parquet between stages, CSV where people edit."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def load_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         return pq.read_table(path, columns=columns).to_pandas()
     except FileNotFoundError:
         raise ArtifactError(f"{path}: does not exist") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise ArtifactError(f"{path}: is not a readable Parquet file: {error}") from error
 
 
@@ -43,8 +44,11 @@ def save_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _defused(text: object) -> object:
-    risky = isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{text}" if risky else text
+    if not isinstance(text, str):
+        return text
+    # A lone carriage return is written without quotes, and begins a row for a spreadsheet.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n")) else text
 
 
 def save_rows(rows: np.ndarray, path: Path) -> None:
@@ -56,7 +60,8 @@ def save_rows(rows: np.ndarray, path: Path) -> None:
 def load_rows(path: Path) -> np.ndarray:
     """Raises ArtifactError if the file is missing or holds no row indices."""
     try:
-        rows = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            rows = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: does not exist") from None
     except ValueError as error:
@@ -71,8 +76,27 @@ def load_rows(path: Path) -> np.ndarray:
 def load_csv(path: Path) -> pd.DataFrame:
     """All cells as text. Raises ArtifactError if the file is missing or is not CSV."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return read_csv(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: does not exist") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path}: is not a readable CSV file in UTF-8: {error}") from error
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """All cells as text. pandas would pad short rows, shift or cut long ones, and end cells at NUL.
+
+    Raises ValueError for text that is not UTF-8, no header, a quote that is never closed, and rows
+    that are not as long as the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            header, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if not header:
+        raise ValueError("it is empty")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} cells, its header {len(header)}")
+    return pd.DataFrame(rows, columns=header, dtype=str)

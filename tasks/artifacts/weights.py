@@ -42,4 +42,7 @@ def load_weights(path: Path) -> Weights:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ArtifactError(f"{path}: tensor {name!r} holds values that are not finite")
-    return Weights(tensors, json.loads(header[_KEY]))
+    try:
+        return Weights(tensors, json.loads(header[_KEY]))
+    except ValueError as error:
+        raise ArtifactError(f"{path}: its description is not valid JSON: {error}") from error

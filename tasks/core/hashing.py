@@ -8,6 +8,11 @@ def content_id(data: bytes) -> str:
     return sha256(data).hexdigest()[:32]
 
 
+def id_fraction(image_id: str) -> float:
+    """A number in [0, 1) that looks uniform over what `content_id` gives."""
+    return int(image_id[18:32], 16) / 2**56
+
+
 def hashed_fraction(key: bytes) -> float:
     """A number in [0, 1) that looks uniform over keys."""
     # 53 bits are what a float holds: one more could round up to 1.

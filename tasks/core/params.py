@@ -1,14 +1,14 @@
 """What every section of params.yaml has in common, and the section that stages share."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 
 class Section(BaseModel):
-    """A section of params.yaml: frozen, no unknown keys, no silent conversion."""
+    """A section of params.yaml: frozen, no unknown keys, no silent conversion, numbers finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -28,3 +28,26 @@ def explain_validation(section: str, error: ValidationError) -> list[str]:
         given = "" if mistake["type"] == "missing" else f" (given: {mistake['input']!r})"
         lines.append(f"{where}: {mistake['msg']}{given}")
     return lines
+
+
+# What DVC calls two facts about a file, and leaves out of the hash of a run wherever it stands
+# (https://github.com/treeverse/dvc/issues/10296).
+OVERLOOKED_BY_DVC = ("size", "nfiles")
+
+
+def find_overlooked(value: Any, where: str) -> list[str]:
+    """One line per key that DVC's run cache overlooks: changed alone, it brings back the outputs
+    of its former value."""
+    if isinstance(value, list):
+        items = [(str(number), item) for number, item in enumerate(value)]
+    elif isinstance(value, dict):
+        items = [(str(key), item) for key, item in value.items()]
+    else:
+        return []
+    lines = [
+        f"{where}.{key}: DVC's run cache overlooks the name {key!r}, so it would give back what "
+        "another value gave; expected another name"
+        for key, _ in items
+        if isinstance(value, dict) and key in OVERLOOKED_BY_DVC
+    ]
+    return lines + [line for key, item in items for line in find_overlooked(item, f"{where}.{key}")]

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 from pydantic import PositiveInt
 
 from tasks.core.errors import ImageError
@@ -19,6 +19,15 @@ from tasks.core.params import Section
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
 _MEASURED_SIZE = 512
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Canonical(Section):
@@ -79,12 +88,14 @@ def decode(data: bytes, max_pixels: int, smallest: int = 0) -> Image.Image:
             scale = smallest / min(width, height)
             image.draft(None, (int(width * scale), int(height * scale)))
         _load(image)
-        return _eight_bit(ImageOps.exif_transpose(image))
+        return _eight_bit(_upright(image))
 
 
 def _opened(data: bytes) -> ImageFile.ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)  # type: ignore[return-value]
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large", str(error)) from error
     except Exception as error:
         head = data[:8].hex(" ")
         raise ImageError(
@@ -102,8 +113,21 @@ def _load(image: ImageFile.ImageFile) -> None:
         raise ImageError(reason, str(error) or type(error).__name__) from error
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _UPRIGHT.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Damaged EXIF raises errors of as many kinds as damaged pixels; these pixels are sound.
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
-    if image.mode in ("L", "RGB"):
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode in _SIXTEEN_BIT:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
@@ -113,7 +137,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         layers = image.convert("RGBA")
         ground = Image.new("RGBA", layers.size, (255, 255, 255, 255))
         flat = Image.alpha_composite(ground, layers).convert("RGB")
-        return flat.convert("L") if image.mode in ("LA", "La") else flat
+        return flat.convert("L") if image.mode in ("L", "LA", "La") else flat
     if image.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         return image.convert("RGB")
     raise ImageError("unsupported_mode", f"pixels of mode {image.mode} have no defined conversion")
@@ -136,10 +160,20 @@ def fit(image: Image.Image, canonical: Canonical) -> np.ndarray:
         if canonical.resize == "crop":
             image = ImageOps.fit(image, target, Image.Resampling.BILINEAR)
         elif canonical.resize == "pad":
-            image = ImageOps.pad(image, target, Image.Resampling.BILINEAR)
+            image = _padded(image, canonical.size)
         else:
             image = image.resize(target, Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(*target, canonical.channels)
+
+
+def _padded(image: Image.Image, size: int) -> Image.Image:
+    # Not ImageOps.pad: it rounds the short side of a thin picture to nothing, which leaves black.
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    ground = Image.new(image.mode, (size, size))
+    place = round((size - width) / 2), round((size - height) / 2)
+    ground.paste(image.resize((width, height), Image.Resampling.BILINEAR), place)
+    return ground
 
 
 def measure(data: bytes, max_pixels: int) -> Measures:
@@ -150,7 +184,8 @@ def measure(data: bytes, max_pixels: int) -> Measures:
     image = decode(data, max_pixels, smallest=_MEASURED_SIZE)
     header = _opened(data)
     width, height = header.size
-    if header.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+    # Pillow turns the size of a TIFF by itself.
+    if header.format != "TIFF" and _orientation(header) in (5, 6, 7, 8):
         width, height = height, width
     pixels = np.asarray(image)
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
