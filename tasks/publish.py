@@ -110,22 +110,20 @@ def _commit(version: int) -> str:
     """Commits what the run left: the champion's record, the registry, the lock and the metrics."""
     paths = [path for path in _COMMITTED if Path(path).exists()]
     _run("git", "add", "--", *paths)
-    if not _run("git", "diff", "--cached", "--name-only", "--", *paths).strip():
+    listed = _run("git", "diff", "--cached", "--name-only", "--relative", "-z", "--", *paths)
+    # One by one: git refuses to commit a folder in which it tracks nothing, as `data` may be.
+    changed = [name for name in listed.split("\0") if name]
+    if not changed:
         return f"version {version} was published before"
+    is_new = any(name.startswith("models/") for name in changed)
     name = _run("git", "config", "--default", "Tilth", "--get", "user.name").strip()
     email = _run("git", "config", "--default", "tilth@localhost", "--get", "user.email").strip()
     identity = ("-c", f"user.name={name}", "-c", f"user.email={email}")
-    _run(
-        "git",
-        *identity,
-        "commit",
-        "--quiet",
-        "-m",
-        f"Publish model version {version}",
-        "--",
-        *paths,
-    )
-    return f"published version {version}"
+    subject = f"{'Publish' if is_new else 'Record the results of'} model version {version}"
+    _run("git", *identity, "commit", "--quiet", "-m", subject, "--", *changed)
+    if is_new:
+        return f"published version {version}"
+    return f"version {version} was published before; what changed since is committed"
 
 
 def _run(*command: str) -> str:

@@ -93,6 +93,8 @@ def _prepared(stage: str, run: Run) -> tuple[ModuleType, dict[str, Any]]:
     threads = run.num_threads if "num_threads" in _arguments_in_source(stage) else 1
     for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    # Without it cuBLAS may add in another order at every call.
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     module = importlib.import_module(f"tasks.{stage}")
     if "torch" in sys.modules:
         _make_torch_repeatable(threads)
@@ -169,7 +171,7 @@ def _mistakes(name: str, model: type[Section], sections: dict) -> list[str]:
     try:
         model.model_validate(sections[name])
     except ValidationError as error:
-        return explain_validation(name, error)
+        return explain_validation(name, error, sections[name])
     return find_overlooked(sections[name], name)
 
 

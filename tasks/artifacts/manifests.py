@@ -194,6 +194,9 @@ def _stored_images(opened: pq.ParquetFile, file: Path, name: str) -> Iterator[Ar
 
 
 def _class_names(schema: pa.Schema) -> list[str]:
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    label = described.get("info", {}).get("features", {}).get("label", {})
-    return label.get("names", []) if isinstance(label, dict) else []
+    # A description of another form is no fault of the images: labels are then taken as they stand.
+    try:
+        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        return [str(name) for name in described["info"]["features"]["label"]["names"]]
+    except (ValueError, KeyError, TypeError):
+        return []

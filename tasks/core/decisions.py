@@ -32,7 +32,7 @@ def parse_decisions(table: pd.DataFrame, classes: list[str], where: str) -> dict
             raise DecisionError(f"{line}: name and time say who decided and when; one is empty")
         if verb == "relabel" and label not in classes:
             raise DecisionError(f"{line}: class {label!r} is not one of {classes}")
-        if verb not in ("keep", "relabel", "drop") or (verb != "relabel" and label):
+        if verb not in ("keep", "relabel", "drop") or (verb != "relabel" and decision != verb):
             raise DecisionError(
                 f"{line}: decision {decision!r} is none of keep, relabel:<class>, drop"
             )

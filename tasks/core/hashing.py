@@ -10,7 +10,7 @@ def content_id(data: bytes) -> str:
 
 def id_fraction(image_id: str) -> float:
     """A number in [0, 1) that looks uniform over what `content_id` gives."""
-    return int(image_id[18:32], 16) / 2**56
+    return int(image_id[19:32], 16) / 2**52
 
 
 def hashed_fraction(key: bytes) -> float:

@@ -20,14 +20,27 @@ class Run(Section):
     device: Literal["cpu", "cuda"]
 
 
-def explain_validation(section: str, error: ValidationError) -> list[str]:
-    """One line per mistake: where it is, what is wrong, what was given."""
+def explain_validation(section: str, error: ValidationError, values: Any) -> list[str]:
+    """One line per mistake in `values`: where it is, what is wrong, what was given."""
     lines = []
     for mistake in error.errors(include_url=False, include_context=False):
-        where = ".".join([section, *map(str, mistake["loc"])])
+        where = ".".join([section, *_keys(mistake["loc"], values)])
         given = "" if mistake["type"] == "missing" else f" (given: {mistake['input']!r})"
         lines.append(f"{where}: {mistake['msg']}{given}")
     return lines
+
+
+def _keys(places: tuple[int | str, ...], values: Any) -> list[str]:
+    """The places that stand in `values`: pydantic also names the kinds it chose between."""
+    keys = []
+    for number, place in enumerate(places, start=1):
+        inside = isinstance(values, dict) and place in values
+        inside = inside or (isinstance(values, list) and isinstance(place, int))
+        if inside or number == len(places):
+            keys.append(str(place))
+        if inside and number < len(places):
+            values = values[place]
+    return keys
 
 
 # What DVC calls two facts about a file, and leaves out of the hash of a run wherever it stands

@@ -182,11 +182,7 @@ def measure(data: bytes, max_pixels: int) -> Measures:
     Raises ImageError as `decode` does.
     """
     image = decode(data, max_pixels, smallest=_MEASURED_SIZE)
-    header = _opened(data)
-    width, height = header.size
-    # Pillow turns the size of a TIFF by itself.
-    if header.format != "TIFF" and _orientation(header) in (5, 6, 7, 8):
-        width, height = height, width
+    header, (width, height) = _stated_size(data)
     pixels = np.asarray(image)
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     mean, deviation = cv2.meanStdDev(grey)
@@ -202,6 +198,16 @@ def measure(data: bytes, max_pixels: int) -> Measures:
         pixel_hash=_pixel_hash(pixels, width, height),
         perceptual_hash=_difference_hash(grey),
     )
+
+
+def _stated_size(data: bytes) -> tuple[ImageFile.ImageFile, tuple[int, int]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = _opened(data)
+        width, height = header.size
+        # Pillow turns the size of a TIFF by itself.
+        turned = header.format != "TIFF" and _orientation(header) in (5, 6, 7, 8)
+    return header, ((height, width) if turned else (width, height))
 
 
 def _pixel_hash(pixels: np.ndarray, width: int, height: int) -> str:

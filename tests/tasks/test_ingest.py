@@ -1,0 +1,162 @@
+"""Sources become an index and shards: the same files give the same bytes, whatever their order."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from tasks.artifacts.images import load_row_group, num_row_groups
+from tasks.artifacts.shards import ShardWriter
+from tasks.core.errors import SourceError
+from tasks.core.hashing import content_id
+from tasks.ingest import INDEX_COLUMNS, Ingested, Params, ingest
+
+SECRET = b"SECRET of the camera"
+
+
+def jpeg(number: int, exif: bool = False) -> bytes:
+    file = io.BytesIO()
+    tags = Image.Exif()
+    tags[0x010E] = SECRET.decode()
+    pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", **({"exif": tags} if exif else {}))
+    return file.getvalue()
+
+
+def params(sources: dict, **changed) -> Params:
+    values = {"snapshot": "first", "keep_metadata": False, "shard_bytes": 100_000, **changed}
+    return Params.model_validate({**values, "sources": sources})
+
+
+def folder(root: Path) -> dict:
+    return {"type": "folder", "root": str(root)}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(6):
+        path = tmp_path / "in" / ("cat", "dog")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(number))
+    return tmp_path / "in"
+
+
+def run(asked: Params, out: Path) -> tuple[Ingested, dict[str, bytes]]:
+    out.mkdir()
+    ingested = ingest(asked, ShardWriter(out, asked.shard_bytes))
+    return ingested, {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def stored(out: Path, index: pd.DataFrame) -> list[bytes]:
+    rows = {
+        shard: [
+            image
+            for group in range(num_row_groups(out / shard))
+            for image in load_row_group(out / shard, group)
+        ]
+        for shard in index["shard"].unique()
+    }
+    found = [rows[shard][row] for shard, row in zip(index["shard"], index["row"], strict=True)]
+    assert [image.image_id for image in found] == index["image_id"].tolist()
+    return [image.data for image in found]
+
+
+def test_the_index_tells_of_every_image_and_where_it_lies(root, tmp_path):
+    ingested, _ = run(params({"pets": folder(root)}), tmp_path / "out")
+    index = ingested.index
+    assert list(index.columns) == INDEX_COLUMNS
+    assert index["path"].tolist() == [f"pets/cat/{n}.jpg" for n in (0, 2, 4)] + [
+        f"pets/dog/{n}.jpg" for n in (1, 3, 5)
+    ]
+    assert index["label"].tolist() == ["cat"] * 3 + ["dog"] * 3
+    assert stored(tmp_path / "out", index) == [jpeg(n) for n in (0, 2, 4, 1, 3, 5)]
+    assert index["image_id"].tolist()[0] == content_id(jpeg(0))
+    assert len(ingested.faults) == 0
+
+
+def test_the_same_files_give_the_same_index_and_bytes(root, tmp_path):
+    first, shards = run(params({"pets": folder(root)}), tmp_path / "one")
+    again, others = run(params({"pets": folder(root)}), tmp_path / "other")
+    pd.testing.assert_frame_equal(first.index, again.index)
+    assert shards == others
+
+
+def test_sources_come_in_order_of_their_names(root, tmp_path):
+    names = {"b": folder(root / ".." / "in"), "a": folder(root)}
+    ingested, _ = run(params(names), tmp_path / "out")
+    assert [path.split("/")[0] for path in ingested.index["path"]] == ["a"] * 6 + ["b"] * 6
+
+
+def test_equal_files_are_numbered(root, tmp_path):
+    for name in ("7.jpg", "8.jpg"):
+        (root / "dog" / name).write_bytes(jpeg(0))
+    ingested, _ = run(params({"pets": folder(root)}), tmp_path / "out")
+    by_path = ingested.index.set_index("path")["image_id"]
+    first = content_id(jpeg(0))
+    assert by_path["pets/cat/0.jpg"] == first
+    assert by_path["pets/dog/7.jpg"] == f"{first}-2"
+    assert by_path["pets/dog/8.jpg"] == f"{first}-3"
+    assert ingested.index["image_id"].is_unique
+
+
+def test_metadata_goes_unless_it_is_kept(root, tmp_path):
+    (root / "cat" / "0.jpg").write_bytes(jpeg(0, exif=True))
+    _, without = run(params({"pets": folder(root)}), tmp_path / "without")
+    _, kept = run(params({"pets": folder(root)}, keep_metadata=True), tmp_path / "kept")
+    assert SECRET not in b"".join(without.values())
+    assert SECRET in b"".join(kept.values())
+
+
+def test_unreadable_files_are_in_the_index_with_their_problem(root, tmp_path):
+    for name in ("8.jpg", "9.jpg"):
+        (root / "dog" / name).symlink_to("gone.jpg")
+    (root / "dog" / "91.jpg").write_bytes(b"")
+    ingested, _ = run(params({"pets": folder(root)}), tmp_path / "out")
+    problems = ingested.index.set_index("path")["problem"]
+    assert problems["pets/dog/8.jpg"] == "No such file or directory"
+    assert problems["pets/dog/91.jpg"] == ""
+    assert ingested.index["image_id"].is_unique
+    assert stored(tmp_path / "out", ingested.index)[-3:] == [b""] * 3
+
+
+def test_planted_faults_are_told_apart_from_the_index(tmp_path):
+    faults = {
+        "truncated_fraction": 0.02,
+        "duplicate_fraction": 0.0,
+        "wrong_label_fraction": 0.05,
+        "thinned": {},
+        "seed": 0,
+    }
+    ingested, _ = run(params({"d": {"type": "digits", "faults": faults}}), tmp_path / "out")
+    assert set(ingested.faults["fault"]) == {"truncated", "wrong_label"}
+    assert "fault" not in ingested.index and "true_label" not in ingested.index
+    joined = ingested.index.merge(ingested.faults, on="image_id")
+    wrong = joined[joined["fault"] == "wrong_label"]
+    assert (wrong["label"] != wrong["true_label"]).all()
+    assert set(joined["split"]) == {"train"}
+
+
+def test_a_source_that_cannot_be_read_stops_the_run(root, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="holds no image"):
+        run(params({"a": folder(root), "b": folder(tmp_path / "empty")}), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"shard_bytes": 10}, {"snapshot": ""}, {"snapshot": 1}, {"sources": {}}, {"more": 1}],
+)
+def test_other_params_are_refused(changed):
+    good = {
+        "snapshot": "a",
+        "keep_metadata": False,
+        "shard_bytes": 100_000,
+        "sources": {"d": {"type": "digits"}},
+    }
+    Params.model_validate(good)
+    with pytest.raises(ValidationError):
+        Params.model_validate({**good, **changed})

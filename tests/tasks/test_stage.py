@@ -1,0 +1,128 @@
+"""Every mistake in params.yaml is told by section and key before any stage runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """The code and the graph as they stand, to be given other params."""
+    project = tmp_path_factory.mktemp("project")
+    compiled = shutil.ignore_patterns("__pycache__")
+    for package in ("tasks", "expectations", "pages"):
+        shutil.copytree(ROOT / package, project / package, ignore=compiled)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, project / name)
+    return project
+
+
+def sections() -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def check(project: Path, params: dict | str | None) -> tuple[int, str]:
+    """Exit status, and what was written to standard error."""
+    file = project / "params.yaml"
+    if isinstance(params, str):
+        file.write_text(params)
+    elif params is not None:
+        YAML(typ="safe", pure=True).dump(params, file)
+    command = [sys.executable, "-m", "tasks.stage", "--check"]
+    ran = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    return ran.returncode, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def mistaken(project) -> tuple[int, str]:
+    """All kinds of mistakes at once, as importing every stage takes seconds."""
+    params = sections()
+    params["run"]["seed"] = "0"
+    del params["run"]["precision"]
+    params["run"]["precise"] = "float32"
+    params["ingest"]["sources"]["digits"]["faults"]["truncated_fraction"] = 0.9
+    params["ingest"]["sources"]["mine"] = {"type": "zip", "root": "x"}
+    params["validate"]["max_rejected_fraction"] = 1.0
+    params["clean"]["channels"] = 2
+    params["split"] |= {"val_fraction": 0.6, "test_fraction": 0.5}
+    params["pretrain"]["architecture"]["width"] = 24.5
+    params["pretrain"]["views"][0]["name"] = "RandomResizedCorp"
+    params["rebalance"]["sampler"] = "SMOTE"
+    params["augment"]["transforms"][1]["arguments"]["brightnes_limit"] = 0.1
+    del params["finetune"]["learning_rate"]
+    params["finetune"]["learning_rte"] = 0.5
+    params["promote"]["change"] = {}
+    params["finetun"] = {}
+    del params["export"]
+    return check(project, params)
+
+
+def test_mistakes_end_with_status_1_in_one_message(mistaken):
+    status, told = mistaken
+    assert status == 1
+    assert told.startswith("ParamsError: params.yaml:\n  ")
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "finetun: unknown section; expected ['run', 'ingest', ",
+        "export: section is missing",
+        "run.seed: Input should be a valid integer (given: '0')",
+        "run.precise: Extra inputs are not permitted (given: 'float32')",
+        "run.precision: Field required",
+        "ingest.sources.digits.digits.faults.truncated_fraction: Input should be less",
+        "ingest.sources.mine: Input tag 'zip' found",
+        "validate.max_rejected_fraction: Input should be less than 1 (given: 1.0)",
+        "clean.channels: Input should be 1 or 3 (given: 2)",
+        "split: Value error, val_fraction and test_fraction together",
+        "pretrain.architecture.width: Input should be a valid integer",
+        "pretrain.views.0: Value error, albumentations has no transform 'RandomResizedCorp'",
+        "rebalance.sampler: Input should be 'none', 'RandomOverSampler' or",
+        "augment.transforms.1: Value error, RandomBrightnessContrast: ",
+        "finetune.learning_rte: Extra inputs are not permitted (given: 0.5)",
+        "finetune.learning_rate: Field required",
+        "promote.change: Dictionary should have at least 1 item",
+    ],
+)
+def test_every_mistake_has_a_line_that_names_its_place(mistaken, line):
+    assert f"\n  {line}" in mistaken[1]
+
+
+def test_sound_sections_are_not_told(mistaken):
+    assert not any(line.startswith(("  evaluate", "  audit")) for line in mistaken[1].splitlines())
+
+
+def test_the_params_of_this_project_pass(project, mistaken):
+    assert check(project, sections()) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ("run: [1\n", "ArtifactError: params.yaml: is not valid YAML"),
+        ("", "ParamsError: params.yaml: expected the sections ['run', 'ingest', "),
+        ("- run\n", "ParamsError: params.yaml: expected the sections ['run', 'ingest', "),
+        ("run: {}\nrun: {}\n", "ArtifactError: params.yaml: is not valid YAML"),
+    ],
+)
+def test_what_is_no_mapping_of_sections_is_told(project, params, message):
+    status, told = check(project, params)
+    assert status == 1
+    assert told.startswith(message)
+
+
+def test_another_folder_is_told(project, tmp_path):
+    command = [sys.executable, "-m", "tasks.stage", "--check"]
+    environment = {"PYTHONPATH": str(project), "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 1
+    assert "params.yaml: not found in" in ran.stderr and "run from the project's root" in ran.stderr
