@@ -1,5 +1,7 @@
 """Stage export: the classifier as ONNX, preprocessing inside, and a proof that it agrees."""
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -65,16 +67,20 @@ def export_onnx(
 ) -> bytes:
     """uint8 (N, H, W, C) → logits (N, K) for any N; classes and canonical form in its metadata."""
     example = torch.zeros((2, *image_shape), dtype=torch.uint8)
-    program = torch.onnx.export(
-        net.eval(),
-        (example,),
-        dynamo=True,
-        opset_version=opset,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("N")},),
-        verbose=False,
-    )
+    # It warns of torchvision's operations, which no net here has, and of its own internals.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            net.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     _strip_traces(model)
