@@ -34,12 +34,14 @@ def _keys(places: tuple[int | str, ...], values: Any) -> list[str]:
     """The places that stand in `values`: pydantic also names the kinds it chose between."""
     keys = []
     for number, place in enumerate(places, start=1):
-        inside = isinstance(values, dict) and place in values
-        inside = inside or (isinstance(values, list) and isinstance(place, int))
+        if isinstance(values, list) and isinstance(place, int):
+            inside, values = True, values[place]
+        elif isinstance(values, dict) and place in values:
+            inside, values = True, values[place]
+        else:
+            inside = False
         if inside or number == len(places):
             keys.append(str(place))
-        if inside and number < len(places):
-            values = values[place]
     return keys
 
 

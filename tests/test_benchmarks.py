@@ -1,0 +1,277 @@
+"""Results are rows of one form, cells can be measured one by one, and README shows the files."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import data_path, orchestration, reproducibility, workspace
+from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
+from benchmarks.readme import README, fill_tables
+from benchmarks.record import (
+    RESULTS,
+    Row,
+    format_number,
+    load_rows,
+    make_row,
+    markdown_table,
+    merge_rows,
+    parse_row,
+    save_rows,
+)
+from benchmarks.sources import SHAPES, add_images, make_odd
+
+TOPICS = {
+    "orchestration": orchestration.CELLS,
+    "data_path": data_path.CELLS,
+    "reproducibility": reproducibility.CELLS,
+}
+
+
+def row(name: str, value: float = 2.0, reference: float | None = None) -> Row:
+    ratio = None if reference is None else value / reference
+    return Row(name, value, "s", reference, ratio, 1, None, "some machine, 2 cores", "abc1234")
+
+
+# README and the recorded results
+
+
+def test_readme_shows_the_result_files() -> None:
+    if not README.is_file():
+        pytest.skip("there is no README yet")
+    text = README.read_text(encoding="utf-8")
+    assert fill_tables(text, RESULTS) == text, "python -m benchmarks.readme"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_results_are_rows(path: Path) -> None:
+    for one in load_rows(path):
+        assert one.name and one.hardware and one.commit
+        assert isinstance(one.value, int | float) and one.seeds >= 1
+        if one.ratio is not None:
+            assert one.reference is not None
+            assert one.ratio == pytest.approx(one.value / one.reference)
+
+
+@pytest.mark.parametrize("topic", [t for t in TOPICS if (RESULTS / f"{t}.json").is_file()])
+def test_recorded_cells_exist(topic: str) -> None:
+    recorded = {one.cell for one in load_rows(RESULTS / f"{topic}.json")}
+    assert recorded <= {cell.name for cell in TOPICS[topic]}
+
+
+def test_a_stale_table_is_noticed_and_filled(tmp_path: Path) -> None:
+    save_rows([row("cell: a thing")], tmp_path / "speed.json")
+    text = "Before\n<!-- results:speed -->\nold\n<!-- /results:speed -->\nafter\n"
+    filled = fill_tables(text, tmp_path)
+    assert filled != text
+    assert "| cell: a thing | 2 s |" in filled and "old" not in filled
+    assert filled.startswith("Before\n") and filled.endswith("\nafter\n")
+    assert fill_tables(filled, tmp_path) == filled
+    save_rows([row("cell: a thing", 3.0)], tmp_path / "speed.json")
+    assert fill_tables(filled, tmp_path) != filled
+
+
+def test_text_without_markers_is_left_alone(tmp_path: Path) -> None:
+    save_rows([row("cell: a thing")], tmp_path / "speed.json")
+    assert fill_tables("no table here\n", tmp_path) == "no table here\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- results:one -->",
+        "<!-- /results:one -->",
+        "<!-- results:one --><!-- results:two --><!-- /results:one -->",
+        "<!-- results:one --><!-- results:two --><!-- /results:two --><!-- /results:one -->",
+    ],
+)
+def test_a_marker_without_its_partner_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="has no partner"):
+        fill_tables(text, tmp_path)
+
+
+def test_what_was_not_measured_has_no_table(tmp_path: Path) -> None:
+    text = "<!-- results:speed -->\nmade up\n<!-- /results:speed -->"
+    empty = "<!-- results:speed -->\n<!-- /results:speed -->"
+    assert fill_tables(text, tmp_path) == fill_tables(empty, tmp_path) == empty
+
+
+# Rows and tables
+
+
+def test_a_row_is_a_median_beside_a_median() -> None:
+    made = make_row("cell: speed", [1.0, 9.0, 2.0], "images/s", [4.0, 4.0, 5.0])
+    assert (made.value, made.reference, made.ratio, made.seeds) == (2.0, 4.0, 0.5, 3)
+    assert made.sd == pytest.approx(np.std([1, 9, 2], ddof=1))
+    assert made.cell == "cell"
+    assert made.hardware and made.commit
+    single = make_row("cell: count", 0, "", 0)
+    assert (single.ratio, single.sd, single.seeds) == (None, None, 1)
+
+
+def test_rows_have_exactly_the_recorded_keys(tmp_path: Path) -> None:
+    save_rows([row("cell: a", 1.0, 2.0)], tmp_path / "a.json")
+    (entry,) = json.loads((tmp_path / "a.json").read_text())
+    assert list(entry) == sorted(Row._fields)
+    assert set(entry) == {
+        *("name", "value", "unit", "reference", "ratio", "seeds", "sd", "hardware", "commit")
+    }
+    assert load_rows(tmp_path / "a.json") == [row("cell: a", 1.0, 2.0)]
+    with pytest.raises(ValueError, match="expected the keys"):
+        parse_row({**entry, "extra": 1})
+
+
+def test_a_table_shows_rows_and_states_its_wall_time() -> None:
+    rows = [row("cell: a | b", 1234.5, 617.25), row("cell: wall time", 90.0)]
+    assert markdown_table(rows) == (
+        "| what | value | reference | ratio | runs | ± sd |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        "| cell: a \\| b | 1,234 s | 617 s | 2 | 1 |  |\n"
+        "\n"
+        "Measured on some machine, 2 cores, at abc1234, in 1.5 minutes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (3.0, "3"),
+        (0.98765, "0.988"),
+        (12.345, "12.3"),
+        (-1.25, "-1.25"),
+        (60_000.0, "60,000"),
+        (1234.56, "1,235"),
+        (0.00001234, "0.000012"),
+    ],
+)
+def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_cells_replace_themselves_and_keep_their_order() -> None:
+    old = [row("one: a"), row("one: gone"), row("two: a"), row("former: a")]
+    new = [row("one: b", 5.0), row("three: a")]
+    merged = merge_rows(old, new, ["three", "one", "two"])
+    assert [one.name for one in merged] == ["three: a", "one: b", "two: a"]
+
+
+# Topics
+
+
+def test_cells_are_recorded_one_by_one_and_not_measured_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TILTH_CIFAR10", raising=False)
+    measured: list[str] = []
+
+    def fail(_):
+        raise RuntimeError("broken")
+
+    def succeed(_):
+        measured.append("first")
+        yield make_row("first: a", 1.0, "s")
+
+    cells = [Cell("data", fail, needs_cifar10=True), Cell("first", succeed), Cell("last", fail)]
+    parser = topic_parser("topic", None, cells)
+    for flags in ([], ["--missing"], ["--missing"]):
+        with pytest.raises(RuntimeError, match="broken"):
+            run_cells("topic", cells, parser.parse_args([*flags, "--out", str(tmp_path)]))
+    assert measured == ["first"]
+    names = [one.name for one in load_rows(tmp_path / "topic.json")]
+    assert names == ["first: a", "first: wall time"]
+    assert "data: left out, as TILTH_CIFAR10 names no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_cells_have_names_of_their_own(topic: str) -> None:
+    names = [cell.name for cell in TOPICS[topic]]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if ": " in name]
+
+
+def test_rows_of_another_cell_are_refused() -> None:
+    cell = Cell("mine", lambda _: [make_row("other: a", 1.0, "s")])
+    setting = argparse.Namespace()
+    with pytest.raises(AssertionError):
+        measure_cell(cell, setting)  # type: ignore[arg-type]
+
+
+# Workspace and sources
+
+
+def test_a_command_is_timed_and_its_children_are_weighed(tmp_path: Path) -> None:
+    child = "import time; held = bytearray(80_000_000); time.sleep(0.4)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    ran = workspace.run(tmp_path, "python", "-c", parent)
+    assert 0.4 < ran.seconds < 30
+    assert 80_000_000 < ran.peak_bytes < 400_000_000
+
+
+def test_a_command_that_fails_says_what_it_printed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"exit status 3\nsorry"):
+        workspace.run(tmp_path, "python", "-c", "import sys; print('sorry'); sys.exit(3)")
+
+
+def test_params_are_set_and_comments_stay(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("run:\n  seed: 0 # any\npretrain:\n  rate: 1e-3\n")
+    workspace.set_params(tmp_path, {"run.seed": 3, "pretrain.sources": {"a": 1}})
+    assert workspace.load_params(tmp_path) == {
+        "run": {"seed": 3},
+        "pretrain": {"rate": 0.001, "sources": {"a": 1}},
+    }
+    assert "# any" in (tmp_path / "params.yaml").read_text()
+
+
+def test_nobodys_settings_reach_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    environment = workspace.environment()
+    assert "PREFECT_API_URL" not in environment and "OMP_NUM_THREADS" not in environment
+    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
+    assert environment["DO_NOT_TRACK"] == "1"
+
+
+def test_stages_that_ran_are_read_from_what_dvc_says() -> None:
+    said = "'x.dvc' didn't change\nStage 'a' didn't change, skipping\nRunning stage 'b':\n> echo\n"
+    assert workspace.stages_run(said) == ["b"]
+
+
+def test_a_file_with_two_names_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"12345")
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    assert workspace.num_bytes(tmp_path) == 5
+
+
+def test_records_that_differ_are_named() -> None:
+    one = {"a": {"md5": 1}, "b": {"md5": 2}, "c": {"md5": 3}}
+    assert reproducibility.differing(one, {"a": {"md5": 1}, "b": {"md5": 9}, "d": {}}) == [
+        *("b", "c", "d")
+    ]
+    assert reproducibility.outputs({"s": {"outs": [{"path": "a", "md5": 1}]}, "t": {}}) == {
+        "a": {"path": "a", "md5": 1}
+    }
+
+
+def test_the_odd_folder_is_odd_and_has_one_broken_file(tmp_path: Path) -> None:
+    folder = make_odd(tmp_path / "odd", 8)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(paths) == 8 * len(SHAPES)
+    assert len({path.parent.name for path in paths}) == len(SHAPES) + 2
+    broken = []
+    for path in paths:
+        try:
+            Image.open(path).load()
+        except OSError:
+            broken.append(path)
+    assert len(broken) == 1
+
+
+def test_added_images_are_all_different(tmp_path: Path) -> None:
+    add_images(tmp_path, 5, "new-a-")
+    add_images(tmp_path, 5, "new-b-")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 10
