@@ -157,12 +157,26 @@ def run(root: Path, *command: str) -> Ran:
         finally:
             ended.set()
             watcher.join()
-            child.kill()
+            end_tree(child)
         file.seek(0)
         output = file.read().decode("utf-8", "replace")
     if status != 0:
         raise RuntimeError(f"{' '.join(command)}: exit status {status}\n{output[-4000:]}")
     return Ran(seconds, peak, output)
+
+
+def end_tree(child: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of a command, so that nothing writes into a clone that is deleted."""
+    if child.poll() is not None:
+        return
+    with suppress(psutil.Error):
+        tree = psutil.Process(child.pid).children(recursive=True)
+        child.kill()
+        for one in tree:
+            with suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(tree, timeout=10)
+    child.wait()
 
 
 def resident_bytes(pid: int) -> int:

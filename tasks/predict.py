@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
     try:
         if asked.out.suffix.lower() not in (".parquet", ".csv"):
             raise ParamsError(f"{asked.out}: expected a name that ends in .parquet or .csv")
+        if asked.num_threads < 1:
+            raise ParamsError(f"--num-threads {asked.num_threads}: expected 1 or more")
         predictions = predict(asked.source, asked.model, asked.num_threads)
         save = save_csv if asked.out.suffix.lower() == ".csv" else save_table
         save(predictions, asked.out)
@@ -76,8 +78,11 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
     file = model / "classifier.onnx"
     if not file.is_file():
         raise ArtifactError(f"{file}: no published model; train one and `python -m tasks.publish`")
-    session = make_session(file.read_bytes(), num_threads)
-    described = describe_session(session)
+    try:
+        session = make_session(file.read_bytes(), num_threads)
+        described = describe_session(session)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
     rows = []
     arrived = progress(find_arrivals(source), None, "predict")
     while arrivals := list(islice(arrived, _BATCH_SIZE)):

@@ -1,0 +1,104 @@
+"""Checkouts of the working tree: one that never ran, one in which everything ran once, copies."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.checkout import PROJECT, Checkout
+
+# A net that learns little, and fast.
+TINY = {
+    "clean.image_size": 8,
+    "pretrain.architecture.width": 8,
+    "pretrain.projector_width": 16,
+    "pretrain.projection_width": 8,
+    "pretrain.epochs": 1,
+    "pretrain.warmup_epochs": 0,
+    "pretrain.batch_size": 256,
+    "audit.num_folds": 2,
+    "finetune.probe_steps": 20,
+    "finetune.epochs": 2,
+    "finetune.learning_rate": 0.001,
+    "finetune.warmup_epochs": 0,
+    "finetune.batch_size": 256,
+    "evaluate.num_bootstrap": 100,
+    "promote.value": {"balanced_accuracy": 0.2},
+}
+
+Copy = Callable[[Checkout], Checkout]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The first test to ask for the finished checkout pays for the whole run in it.
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The working tree as git would take it, committed, with tiny params; not to be changed."""
+    around = tmp_path_factory.mktemp("fresh")
+    checkout = Checkout(around / "checkout", around)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        # Git also lists what was deleted and not yet committed.
+        if (PROJECT / name).is_file():
+            (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, checkout.root / name)
+    checkout.set_params(TINY)
+    # What was recorded or published in the working tree is not what tiny params give.
+    for name in ("dvc.lock", "models/champion.dvc", "models/registry.json"):
+        (checkout.root / name).unlink(missing_ok=True)
+    (checkout.root / "models/champion").mkdir(parents=True, exist_ok=True)
+    (checkout.root / "models/champion/NONE").touch()
+    checkout.git("init", "--quiet", "--initial-branch=main")
+    checkout.git("add", "--all", "--force", "models/champion/NONE")
+    checkout.git("add", "--all")
+    checkout.git("commit", "--quiet", "-m", "Begin")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def copy_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """Makes a copy of a checkout, in which nothing has to run again; gone after the session."""
+    made: list[Path] = []
+
+    def copy(checkout: Checkout) -> Checkout:
+        around = tmp_path_factory.mktemp("copy")
+        made.append(around)
+        subprocess.run(["cp", "-a", str(checkout.root), str(around / "checkout")], check=True)
+        return Checkout(around / "checkout", around)
+
+    yield copy
+    for around in made:
+        shutil.rmtree(around, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def finished(fresh: Checkout, copy_at: Copy) -> Checkout:
+    """A checkout in which `dvc repro` ran everything once; not to be changed."""
+
+    checkout = copy_at(fresh)
+    checkout.dvc("repro")
+    return checkout
+
+
+@pytest.fixture
+def copy(copy_at: Copy, finished: Checkout) -> Checkout:
+    """A finished checkout for one test to change."""
+    return copy_at(finished)
+
+
+@pytest.fixture
+def bare(copy_at: Copy, fresh: Checkout) -> Checkout:
+    """A checkout in which nothing ran yet, for one test to change."""
+    return copy_at(fresh)

@@ -1,0 +1,390 @@
+"""Every stage on a small set, by the files it leaves; then publishing, predicting and deciding."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn import metrics
+
+from tests.end_to_end.checkout import Checkout, outcomes, ran, refused, succeeded
+from tests.end_to_end.conftest import Copy
+
+AFTER_AUDIT = {
+    *("audit", "rebalance", "quality", "finetune", "evaluate", "export", "promote", "report"),
+}
+AFTER_FINETUNE = {"finetune", "evaluate", "export", "promote", "report"}
+
+
+def load_rows(checkout: Checkout) -> dict[str, np.ndarray]:
+    folder = checkout.root / "data/rows"
+    return {name: np.load(folder / f"{name}.npy") for name in ("train", "val", "test")}
+
+
+def load_metrics(checkout: Checkout, stage: str) -> Any:
+    return json.loads((checkout.root / f"metrics/{stage}.json").read_text())
+
+
+def load_pixels(checkout: Checkout) -> np.ndarray:
+    folder = checkout.root / "data/clean/images"
+    return np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
+
+
+def test_shards_hold_what_the_index_says(finished: Checkout) -> None:
+    index = finished.table("data/raw/index.parquet")
+    stored = {
+        path.name: pq.read_table(path, columns=["image_id"])["image_id"].to_pylist()
+        for path in (finished.root / "data/raw/shards").iterdir()
+    }
+    assert sum(map(len, stored.values())) == len(index) > 1500
+    assert index["image_id"].is_unique
+    for shard, row, image_id in index[["shard", "row", "image_id"]].to_numpy():
+        assert stored[shard][row] == image_id
+
+
+def test_rows_are_disjoint_and_cover_the_manifest(finished: Checkout) -> None:
+    manifest = finished.table("data/clean/manifest.parquet")
+    leaks = set(finished.table("data/leaks.parquet")["image_id"])
+    pixels, rows = load_pixels(finished), load_rows(finished)
+    assert pixels.shape == (len(manifest), 8, 8, 1)
+    assert pixels.dtype == np.uint8
+    together = np.concatenate(list(rows.values()))
+    assert len(set(together)) == len(together)
+    assert set(together) == set(np.flatnonzero(~manifest["image_id"].isin(leaks)))
+    for split, indices in rows.items():
+        assert load_metrics(finished, "split")["num_rows"][split] == len(indices) > 100
+
+
+def test_planted_faults_are_found(finished: Checkout) -> None:
+    faults = finished.table("data/raw/faults.parquet")
+    planted = {kind: set(rows["image_id"]) for kind, rows in faults.groupby("fault")}
+    quarantine = finished.table("data/quarantine.parquet")
+    dropped = finished.table("data/clean/dropped.parquet")
+    manifest = finished.table("data/clean/manifest.parquet")
+    assert set(planted) == {"truncated", "duplicate", "wrong_label"}
+    assert set(quarantine["image_id"]) == planted["truncated"]
+    assert set(quarantine["reason"]) <= {"truncated", "corrupt", "unknown_format"}
+    assert planted["duplicate"] <= set(dropped["image_id"]) | set(dropped["twin_id"])
+    assert not set(manifest["image_id"]) & (set(dropped["image_id"]) | planted["truncated"])
+    index = set(finished.table("data/raw/index.parquet")["image_id"])
+    assert index == {*manifest["image_id"], *dropped["image_id"], *quarantine["image_id"]}
+    found = load_metrics(finished, "report")["faults"]
+    assert found["truncated"]["recall"] == found["duplicate"]["recall"] == 1
+
+
+def numbers_in(document: Any) -> list[float]:
+    if isinstance(document, dict):
+        return [number for value in document.values() for number in numbers_in(value)]
+    if isinstance(document, list):
+        return [number for value in document for number in numbers_in(value)]
+    return [document] if isinstance(document, int | float) else []
+
+
+def test_every_metric_is_there_and_finite(finished: Checkout) -> None:
+    for stage in finished.load_yaml("dvc.yaml")["stages"]:
+        path = finished.root / f"metrics/{stage}.json"
+        if stage in ("ingest", "clean", "augment"):
+            assert not path.exists()
+            continue
+        numbers = numbers_in(json.loads(path.read_text()))
+        assert numbers or stage == "promote", stage
+        assert all(map(math.isfinite, numbers)), stage
+
+
+def test_evaluate_measures_as_scikit_learn_does(finished: Checkout) -> None:
+    reference = finished.table("models/reference.parquet")
+    measured = load_metrics(finished, "evaluate")
+    classes = measured["confusion"]["classes"]
+    probabilities = np.stack(reference["probabilities"].to_list()).astype(np.float64)
+    given = reference["label"].to_numpy(dtype=str)
+    said = np.array(classes)[probabilities.argmax(axis=1)]
+    shares = probabilities / probabilities.sum(axis=1, keepdims=True)
+    expected = {
+        "accuracy": metrics.accuracy_score(given, said),
+        "balanced_accuracy": metrics.balanced_accuracy_score(given, said),
+        "macro_f1": metrics.f1_score(given, said, average="macro"),
+        "weighted_f1": metrics.f1_score(given, said, average="weighted"),
+        "log_loss": metrics.log_loss(given, shares, labels=classes),
+    }
+    for name, value in expected.items():
+        one = measured["metrics"][name]
+        assert one["value"] == pytest.approx(value, abs=1e-6), name
+        assert one["low"] <= one["value"] <= one["high"], name
+    confusion = metrics.confusion_matrix(given, said, labels=classes)
+    assert measured["confusion"]["counts"] == confusion.tolist()
+    listed = pd.read_csv(finished.root / "metrics/confusion.csv", dtype=str)
+    assert listed["actual"].tolist() == given.tolist()
+    assert listed["predicted"].tolist() == said.tolist()
+    rows = load_rows(finished)["test"]
+    image_ids = finished.table("data/labels.parquet")["image_id"].iloc[rows]
+    assert reference["image_id"].tolist() == image_ids.tolist()
+
+
+def test_nets_load_and_the_exported_one_agrees(finished: Checkout) -> None:
+    import onnxruntime
+
+    from tasks.artifacts.models import load_classifier, load_encoder
+
+    _, of_encoder = load_encoder(finished.root / "models/encoder.safetensors")
+    _, of_classifier = load_classifier(finished.root / "models/classifier.safetensors")
+    assert of_encoder.classes == []
+    assert of_classifier.classes == [str(digit) for digit in range(10)]
+    session = onnxruntime.InferenceSession(finished.root / "models/classifier.onnx")
+    images = load_pixels(finished)[load_rows(finished)["test"]]
+    logits = np.asarray(session.run(None, {"images": images})[0])
+    reference = finished.table("models/reference.parquet")
+    said = np.stack(reference["probabilities"].to_list()).argmax(axis=1)
+    assert (logits.argmax(axis=1) == said).all()
+
+
+def test_pages_exist_and_run_nothing(finished: Checkout) -> None:
+    for name in ("arrivals", "quality", "training"):
+        page = (finished.root / f"reports/{name}.html").read_text(encoding="utf-8")
+        assert "Content-Security-Policy" in page
+        assert "<script" not in page.lower()
+        assert page.rstrip().endswith("</html>")
+
+
+def test_what_was_observed_lies_beside_and_git_stays_clean(finished: Checkout) -> None:
+    stages = set(finished.load_yaml("dvc.yaml")["stages"])
+    assert {path.stem for path in (finished.root / "runs").iterdir()} == stages
+    changed = {line[3:] for line in finished.git("status", "--porcelain").splitlines()}
+    assert changed == {"dvc.lock", "metrics/"}
+
+
+def test_a_second_run_runs_nothing(copy: Checkout) -> None:
+    said = copy.dvc("repro")
+    assert set(outcomes(said).values()) == {"skipped"}
+    assert set(outcomes(said)) == set(copy.load_yaml("dvc.yaml")["stages"])
+
+
+def test_a_changed_value_reruns_what_reads_it_and_what_follows(copy: Checkout) -> None:
+    before = copy.lock()["stages"]
+    copy.set_params({"finetune.learning_rate": 0.003})
+    assert ran(copy.dvc("repro")) == AFTER_FINETUNE
+    after = copy.lock()["stages"]
+    assert {stage for stage in before if before[stage] != after[stage]} == AFTER_FINETUNE
+    copy.set_params({"finetune.learning_rate": 0.001})
+    said = copy.dvc("repro")
+    restored = {stage for stage, outcome in outcomes(said).items() if outcome == "restored"}
+    assert restored == AFTER_FINETUNE
+    assert not ran(said)
+    assert copy.lock()["stages"] == before
+
+
+def test_the_size_of_images_is_never_taken_from_another_run(copy: Checkout) -> None:
+    copy.set_params({"clean.image_size": 12})
+    assert ran(copy.dvc("repro", "clean")) == {"clean"}
+    assert load_pixels(copy).shape[1:] == (12, 12, 1)
+
+
+def scramble(copy: Checkout, rows: np.ndarray) -> None:
+    """Permutes pixels, and apart from them labels, of the given rows."""
+    rng = np.random.default_rng(0)
+    (shard,) = (copy.root / "data/clean/images").glob("*.npy")
+    pixels = np.load(shard)
+    pixels[rows] = pixels[rng.permutation(rows)]
+    # Others may have the same file under another name.
+    shard.unlink()
+    np.save(shard, pixels)
+    path = copy.root / "data/clean/manifest.parquet"
+    manifest = pd.read_parquet(path)
+    labels = manifest["label"].to_numpy(dtype=object).copy()
+    labels[rows] = labels[rng.permutation(rows)]
+    path.unlink()
+    manifest.assign(label=pd.Series(labels, dtype="string")).to_parquet(path, index=False)
+
+
+def test_test_rows_have_no_say_in_what_is_learnt(finished: Checkout, copy: Checkout) -> None:
+    from safetensors.numpy import load_file
+
+    rows = load_rows(copy)
+    scramble(copy, rows["test"])
+    succeeded(copy.stage("pretrain"))
+    succeeded(copy.stage("audit"))
+    before, after = (
+        load_file(checkout.root / "models/encoder.safetensors") for checkout in (finished, copy)
+    )
+    assert before.keys() == after.keys()
+    # The header tells what images it was made of, and so differs.
+    for name in before:
+        assert before[name].tobytes() == after[name].tobytes(), name
+    learnt = ("metrics/pretrain.json", "metrics/pretrain_epochs.csv")
+    assert finished.contents(*learnt) == copy.contents(*learnt)
+    was, now = (checkout.table("data/labels.parquet") for checkout in (finished, copy))
+    assert not was.equals(now)
+    for split in ("train", "val"):
+        pd.testing.assert_frame_equal(was.iloc[rows[split]], now.iloc[rows[split]])
+
+
+def test_decisions_change_the_rows_they_name_and_rerun_nothing_above(
+    finished: Checkout, copy: Checkout
+) -> None:
+    was = copy.table("data/labels.parquet")
+    train = load_rows(copy)["train"]
+    suspicious = pd.read_csv(copy.root / "data/review_queue.csv", dtype=str)
+    suspicious = suspicious[suspicious["split"] == "train"]
+    relabelled, dropped, kept = (
+        suspicious["image_id"].iloc[0],
+        suspicious["image_id"].iloc[1],
+        suspicious["image_id"].iloc[2],
+    )
+    given = was.set_index("image_id")["label"]
+    other = "1" if given[relabelled] != "1" else "2"
+    lines = [
+        f"{relabelled},relabel:{other},Ada,2026-01-02",
+        f"{dropped},drop,Ada,2026-01-02",
+        f"{kept},keep,Ada,2026-01-02",
+    ]
+    with (copy.root / "decisions/labels.csv").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+
+    said = copy.dvc("repro", "quality", "rebalance")
+    assert ran(said) == {"audit", "rebalance", "quality"}
+    above = set(outcomes(said)) - AFTER_AUDIT
+    assert {outcomes(said)[stage] for stage in above} == {"skipped"}
+
+    now = copy.table("data/labels.parquet").set_index("image_id")
+    assert now.loc[relabelled, ["label", "weight"]].tolist() == [other, 1.0]
+    assert pd.isna(now.loc[dropped, "label"])
+    assert now.loc[dropped, "weight"] == 0
+    assert now.loc[kept, ["label", "weight"]].tolist() == [given[kept], 1.0]
+    others = ~was["image_id"].isin([relabelled, dropped, kept]).to_numpy()
+    pd.testing.assert_frame_equal(
+        now.reset_index().loc[others, ["image_id", "label", "decision"]],
+        was.loc[others, ["image_id", "label", "decision"]],
+    )
+    balanced = np.load(copy.root / "data/rows/balanced.npy")
+    assert set(balanced) == set(train) - set(np.flatnonzero(was["image_id"] == dropped))
+    queue = pd.read_csv(copy.root / "data/review_queue.csv", dtype=str)
+    assert not set(queue["image_id"]) & {relabelled, dropped, kept}
+    assert finished.contents("data/rows/train.npy") == copy.contents("data/rows/train.npy")
+
+
+@pytest.fixture(scope="module")
+def published(copy_at: Copy, finished: Checkout) -> Checkout:
+    """A checkout whose candidate became the champion."""
+    checkout = copy_at(finished)
+    assert succeeded(checkout.module("tasks.publish")) == "published version 1\n"
+    return checkout
+
+
+def test_publishing_sets_the_champion_and_commits_its_record(
+    finished: Checkout, published: Checkout
+) -> None:
+    champion = published.root / "models/champion"
+    assert {path.name for path in champion.iterdir()} == {
+        "classifier.safetensors",
+        "classifier.onnx",
+        "reference.parquet",
+        "evaluate.json",
+    }
+    assert (champion / "classifier.safetensors").read_bytes() == (
+        finished.root / "models/classifier.safetensors"
+    ).read_bytes()
+    registry = json.loads((published.root / "models/registry.json").read_text())
+    assert registry["champion"] == 1
+    assert [entry["version"] for entry in registry["versions"]] == [1]
+    tracked = set(published.git("ls-files").splitlines())
+    assert {"models/champion.dvc", "models/registry.json", "dvc.lock"} <= tracked
+    assert not any(name.startswith("models/champion/") for name in tracked)
+    assert published.git("log", "-1", "--format=%s") == "Publish model version 1\n"
+    assert published.git("status", "--porcelain") == ""
+
+
+def test_what_was_published_is_champion_and_publishing_it_again_does_nothing(
+    copy_at: Copy, published: Checkout
+) -> None:
+    copy = copy_at(published)
+    head = copy.git("rev-parse", "HEAD")
+    assert succeeded(copy.module("tasks.publish")) == "version 1 was published before\n"
+    assert copy.git("rev-parse", "HEAD") == head
+    assert ran(copy.dvc("repro")) == {"promote", "report"}
+    assert load_metrics(copy, "promote")["verdict"] == "is_champion"
+    record = copy.contents("models/champion", "models/champion.dvc", "models/registry.json")
+    assert "version 1 was published before" in succeeded(copy.module("tasks.publish"))
+    assert record == copy.contents("models/champion", "models/champion.dvc", "models/registry.json")
+
+
+def test_without_the_champions_bytes_nothing_is_promoted(
+    tmp_path: Path, published: Checkout
+) -> None:
+    clone = Checkout(tmp_path / "checkout", tmp_path)
+    published.git("clone", "--quiet", str(published.root), str(clone.root))
+    before = clone.contents("metrics/promote.json", "dvc.lock")
+    for name in ("data/clean", "data/labels.parquet", "data/rows", "models/classifier.safetensors"):
+        source, target = published.root / name, clone.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    refused(clone.stage("promote"), "models/champion", "dvc pull")
+    (clone.root / "models/champion").mkdir()
+    refused(clone.stage("promote"), "ArtifactError: models/champion", "`dvc pull models/champion`")
+    assert clone.contents("metrics/promote.json", "dvc.lock") == before
+    (clone.root / "models/champion").rmdir()
+    refused(clone.run("dvc", "repro", "--single-item", "promote"), "models/champion")
+    assert clone.contents("dvc.lock") == {"dvc.lock": before["dvc.lock"]}
+
+
+def some_images(checkout: Checkout, folder: Path) -> list[str]:
+    """Saves three test images as files; what the net says of each."""
+    index = checkout.table("data/raw/index.parquet").set_index("image_id")
+    reference = checkout.table("models/reference.parquet").head(3)
+    classes = load_metrics(checkout, "evaluate")["confusion"]["classes"]
+    for number, image_id in enumerate(reference["image_id"]):
+        place = index.loc[image_id]
+        shard = pq.read_table(checkout.root / "data/raw/shards" / str(place["shard"]))
+        data = shard["image"][int(place["row"])].as_py()["bytes"]
+        (folder / f"{number}.png").write_bytes(data)
+    return [classes[np.argmax(shares)] for shares in reference["probabilities"]]
+
+
+def test_prediction_of_a_file_a_folder_and_a_table(published: Checkout, tmp_path: Path) -> None:
+    folder = tmp_path / "new images"
+    folder.mkdir()
+    expected = some_images(published, folder)
+    one = tmp_path / "one.parquet"
+    succeeded(published.module("tasks.predict", str(folder / "0.png"), "--out", str(one)))
+    assert pd.read_parquet(one)["label"].tolist() == expected[:1]
+
+    (folder / "broken.png").write_bytes(b"no picture")
+    many = tmp_path / "deep/many.csv"
+    said = succeeded(published.module("tasks.predict", str(folder), "--out", str(many)))
+    assert "4 images, 1 of them unusable" in said
+    table = pd.read_csv(many, dtype={"label": str}, keep_default_na=False)
+    assert table["path"].tolist() == ["0.png", "1.png", "2.png", "broken.png"]
+    assert table["label"].tolist() == [*expected, ""]
+    assert table["problem"].tolist()[:3] == [""] * 3
+    assert table["problem"].iloc[3].startswith("unknown_format: ")
+    shares = table.filter(like="probability_").iloc[:3].astype(float)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+    listed = folder / "list.csv"
+    listed.write_text("note,path\nx,2.png\ny,0.png\n")
+    out = tmp_path / "listed.parquet"
+    succeeded(published.module("tasks.predict", str(listed), "--out", str(out)))
+    labels = pd.read_parquet(out).set_index("path")["label"]
+    assert labels.to_dict() == {"0.png": expected[0], "2.png": expected[2]}
+
+
+def test_wrong_questions_for_predictions_are_told_apart(
+    published: Checkout, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/classifier.onnx").write_bytes(b"no model")
+    image = tmp_path / "0.png"
+    some_images(published, tmp_path)
+    out = str(tmp_path / "out.parquet")
+    ask = ("tasks.predict", "--out", out)
+    refused(published.module(*ask, str(tmp_path / "gone.png")), "SourceError", "gone.png")
+    refused(published.module(*ask, str(tmp_path / "empty")), "SourceError", "holds no image")
+    refused(published.module("tasks.predict", str(image), "--out", "x.json"), ".parquet or .csv")
+    model = ("--model", str(tmp_path / "model"))
+    refused(published.module(*ask, str(image), *model), "ArtifactError", "classifier.onnx")
+    refused(published.module(*ask, str(image), "--num-threads", "-3"), "num-threads")
+    assert not Path(out).exists()
