@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 from flows.environment import SERVED, prepare
@@ -12,11 +11,10 @@ if __name__ == "__main__":
     prepare(Path.cwd(), os.environ)
 
 from prefect import serve
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.run import exit_status
 from flows.schedules import load_deployments
-from flows.server import prefect_server
+from flows.server import any_server
 
 
 def serve_flows(root: Path, interval_seconds: float | None) -> None:
@@ -26,12 +24,9 @@ def serve_flows(root: Path, interval_seconds: float | None) -> None:
         ScheduleError: prefect.yaml cannot be served.
         ServerError: there is no PREFECT_API_URL, and no server could be started.
     """
-    with ExitStack() as stack:
-        deployments = load_deployments(root / "prefect.yaml", interval_seconds)
-        if not PREFECT_API_URL.value():
-            url = stack.enter_context(prefect_server(root))
-            stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
-            print(f"Prefect: {url.removesuffix('/api')}", flush=True)
+    deployments = load_deployments(root / "prefect.yaml", interval_seconds)
+    with any_server(root) as url:
+        print(f"Prefect: {url.removesuffix('/api')}", flush=True)
         os.environ[SERVED] = "1"
         serve(*deployments)
 

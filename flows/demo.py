@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 from flows.data import data
 from flows.run import exit_status
+from flows.server import any_server
 from flows.summary import plain
 from flows.training import training
 from tasks.reproduce import Outcome
@@ -25,8 +26,9 @@ def demo(publish: bool) -> None:
         FlowFailed: the params are wrong, or a stage or the publishing failed.
     """
     outcomes: dict[str, Outcome] = {}
-    first = data(wait_seconds=0.0)
-    second = training(publish=publish, wait_seconds=0.0)
+    with any_server(Path.cwd()):
+        first = data(wait_seconds=0.0)
+        second = training(publish=publish, wait_seconds=0.0)
     for outcome in (*first, *second):
         # The second flow skips what the first has just done, which is no news.
         outcomes.setdefault(outcome.stage, outcome)

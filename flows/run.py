@@ -20,6 +20,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.environment import SERVED
 from flows.graph import Graph, load_graph
 from flows.lock import checkout_lock
+from flows.server import any_server
 from flows.summary import markdown
 from tasks.children import Children, ChildrenStopped
 from tasks.core.errors import TilthError
@@ -168,17 +169,23 @@ def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
     if "publish" in inspect.signature(flow.fn).parameters:
         parser.add_argument("--no-publish", dest="publish", action="store_false")
     arguments = vars(parser.parse_args(argv))
-    return exit_status(flow.name, lambda: flow(**arguments))
+
+    def run() -> None:
+        with any_server(Path.cwd()):
+            flow(**arguments)
+
+    return exit_status(flow.name, run)
 
 
 def exit_status(name: str, action: Callable[[], object]) -> int:
-    """Does it: 0, or 1 after a user's error (told without a traceback), or 130 if interrupted."""
+    """Does it: 0, or 1 after a user's error, told without a traceback. Ends with 130 at Ctrl-C."""
     try:
         action()
     except TilthError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; run again to go on", file=sys.stderr)
-        return 130
+        print(f"{name}: interrupted; run again to go on", file=sys.stderr, flush=True)
+        # Not `sys.exit`: Prefect then waits for a thread of its own that the interrupt has ended.
+        os._exit(130)
     return 0

@@ -1,4 +1,8 @@
-"""A Prefect server of our own, for schedules: the temporary one never fires any."""
+"""A Prefect server of our own.
+
+The temporary one that Prefect starts fires no schedules. It also shares the process group of the
+flow, so that Ctrl-C ends it first, and the flow waits for minutes to tell it of its end.
+"""
 
 import socket
 import subprocess
@@ -8,6 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.children import end_groups, start_module
 from tasks.core.errors import TilthError
@@ -22,9 +29,15 @@ class ServerError(TilthError):
     """The Prefect server did not start."""
 
 
-@contextmanager
-def prefect_server(root: Path, port: int | None = None) -> Iterator[str]:
-    """Starts a server that ends with this process, and yields the URL of its API.
+class Server(NamedTuple):
+    """The URL of a server's API, and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def start_server(root: Path, port: int | None = None) -> Server:
+    """Starts a server that ends with this process at the latest.
 
     Without a `port` it takes 4200, or any other if that is in use.
 
@@ -36,13 +49,42 @@ def prefect_server(root: Path, port: int | None = None) -> Iterator[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     with log.open("wb") as output:
-        server = start_module(command, root, output)
+        process = start_module(command, root, output)
     try:
         url = f"http://{HOST}:{port}/api"
-        _await_health(url, server, log)
-        yield url
+        _await_health(url, process, log)
+    except BaseException:
+        end_groups([process])
+        raise
+    return Server(url, process)
+
+
+@contextmanager
+def prefect_server(root: Path, port: int | None = None) -> Iterator[str]:
+    """Starts a server, yields the URL of its API, and ends it.
+
+    Raises ServerError as `start_server` does.
+    """
+    server = start_server(root, port)
+    try:
+        yield server.url
     finally:
-        end_groups([server])
+        end_groups([server.process])
+
+
+@contextmanager
+def any_server(root: Path) -> Iterator[str]:
+    """Yields the URL of the API that PREFECT_API_URL names, or of a server of our own.
+
+    Raises ServerError as `start_server` does.
+    """
+    if named := PREFECT_API_URL.value():
+        yield named
+        return
+    # Left to end with this process: Prefect still sends it logs when all else is done.
+    url = start_server(root).url
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield url
 
 
 def free_port() -> int:

@@ -61,6 +61,7 @@ def await_runs(url: str, flow: str, number: int, seconds: float) -> None:
     pytest.fail(f"fewer than {number} runs of {flow} in {seconds} s")
 
 
+@pytest.mark.slow
 def test_an_interval_fires_again_and_again_and_nothing_outlives_the_command(
     make_checkout: MakeCheckout,
 ) -> None:

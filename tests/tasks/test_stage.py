@@ -79,7 +79,7 @@ def test_mistakes_end_with_status_1_in_one_message(mistaken):
         "run.seed: Input should be a valid integer (given: '0')",
         "run.precise: Extra inputs are not permitted (given: 'float32')",
         "run.precision: Field required",
-        "ingest.sources.digits.digits.faults.truncated_fraction: Input should be less",
+        "ingest.sources.digits.faults.truncated_fraction: Input should be less",
         "ingest.sources.mine: Input tag 'zip' found",
         "validate.max_rejected_fraction: Input should be less than 1 (given: 1.0)",
         "clean.channels: Input should be 1 or 3 (given: 2)",
