@@ -34,9 +34,7 @@ def _keys(places: tuple[int | str, ...], values: Any) -> list[str]:
     """The places that stand in `values`: pydantic also names the kinds it chose between."""
     keys = []
     for number, place in enumerate(places, start=1):
-        if isinstance(values, list) and isinstance(place, int):
-            inside, values = True, values[place]
-        elif isinstance(values, dict) and place in values:
+        if (isinstance(values, list) and isinstance(place, int)) or (isinstance(values, dict) and place in values):
             inside, values = True, values[place]
         else:
             inside = False
