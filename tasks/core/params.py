@@ -34,13 +34,16 @@ def _keys(places: tuple[int | str, ...], values: Any) -> list[str]:
     """The places that stand in `values`: pydantic also names the kinds it chose between."""
     keys = []
     for number, place in enumerate(places, start=1):
-        if (isinstance(values, list) and isinstance(place, int)) or (isinstance(values, dict) and place in values):
-            inside, values = True, values[place]
-        else:
-            inside = False
+        inside = _holds(values, place)
         if inside or number == len(places):
             keys.append(str(place))
+        values = values[place] if inside else values
     return keys
+
+
+def _holds(values: Any, place: int | str) -> bool:
+    in_list = isinstance(values, list) and isinstance(place, int)
+    return in_list or (isinstance(values, dict) and place in values)
 
 
 # What DVC calls two facts about a file, and leaves out of the hash of a run wherever it stands
