@@ -23,7 +23,7 @@ from tasks.core.metrics import measure_predictions
 from tasks.core.params import Section
 from tasks.core.policy import augment_batch, load_policy
 from tasks.core.probe import fit_head
-from tasks.core.schedule import cosine_with_warmup
+from tasks.core.schedule import make_optimisation
 from tasks.fingerprint import fingerprint
 from tasks.progress import progress
 
@@ -164,15 +164,13 @@ def finetune(
 ) -> Iterator[Epoch]:
     """Teaches all layers in place; yields the state before the first epoch and after each."""
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        classifier.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
-    )
     per_epoch = num_batches(len(lesson.rows), params.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: cosine_with_warmup(
-            step, params.epochs * per_epoch, params.warmup_epochs * per_epoch
-        ),
+    optimiser, schedule = make_optimisation(
+        classifier.parameters(),
+        params.learning_rate,
+        params.weight_decay,
+        params.epochs * per_epoch,
+        params.warmup_epochs * per_epoch,
     )
     priors_K = lesson.priors.to(place.device)
     yield _measured(0, 0.0, classifier, lesson, place)

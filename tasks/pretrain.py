@@ -22,7 +22,7 @@ from tasks.core.losses import nt_xent_loss
 from tasks.core.params import Section
 from tasks.core.pixels import Canonical
 from tasks.core.policy import Transforms, augment_batch, build_policy
-from tasks.core.schedule import cosine_with_warmup
+from tasks.core.schedule import make_optimisation
 from tasks.fingerprint import fingerprint
 from tasks.progress import progress
 
@@ -127,15 +127,13 @@ def pretrain(
     projector = make_projector(width, params.projector_width, params.projection_width)
     net = torch.nn.Sequential(encoder, projector).to(device)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
-    )
     per_epoch = num_batches(len(rows), params.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: cosine_with_warmup(
-            step, params.epochs * per_epoch, params.warmup_epochs * per_epoch
-        ),
+    optimiser, schedule = make_optimisation(
+        net.parameters(),
+        params.learning_rate,
+        params.weight_decay,
+        params.epochs * per_epoch,
+        params.warmup_epochs * per_epoch,
     )
     views = build_policy(params.views, pixels.image_shape[0])
     for epoch in range(params.epochs):
