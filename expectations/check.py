@@ -2,6 +2,8 @@
 
 import logging
 import os
+from importlib import import_module
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +46,13 @@ class Checked(NamedTuple):
         """Canonical JSON: no ids, no clocks."""
         findings = [finding._asdict() for finding in self.findings]
         return {**self._asdict(), "findings": findings, "passed": not self.broken()}
+
+
+def preload() -> None:
+    """Imports Great Expectations in the background: it takes seconds, in which a stage that will
+    run a suite may wait for its workers."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    Thread(target=import_module, args=("great_expectations",), daemon=True).start()
 
 
 def check(suite: Suite, frame: pd.DataFrame) -> Checked:

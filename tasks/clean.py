@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from pydantic import PositiveInt
 
-from expectations.check import refuse_broken
+from expectations.check import preload, refuse_broken
 from expectations.suites import clean_suite
-from tasks.artifacts.atomic import replacing, replacing_folder
+from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import load_row_group
 from tasks.artifacts.memory import Memory, link
@@ -54,6 +54,7 @@ def main(
 ) -> None:
     judged = load_json(verdict)
     _refuse_failed(judged)
+    preload()
     canonical = Canonical(
         size=params.image_size,
         channels=params.channels,
@@ -70,8 +71,12 @@ def main(
     dropped = find_dropped(accepted)
     manifest = accepted[~accepted["image_id"].isin(dropped["image_id"])]
     manifest = _in_order_of_shards(manifest)
-    refuse_broken(clean_suite(), manifest)
-    save_images(manifest, shards, out_images, canonical, num_threads)
+    with replacing_folder(out_images) as folder:
+        cleaned = write_images(manifest, shards, folder, canonical, num_threads)
+        refuse_broken(clean_suite(), manifest)
+    # Remembered once all is on the disk: a torn file must not be taken for a whole one.
+    for name, remembered in cleaned.items():
+        link(out_images / name, remembered)
     save_table(manifest[MANIFEST_COLUMNS], out_manifest)
     save_table(dropped, out_dropped)
     save_json(canonical.model_dump(), out_canonical)
@@ -103,10 +108,13 @@ def _in_order_of_shards(manifest: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(row=ordered.groupby("shard").cumcount())
 
 
-def save_images(
-    manifest: pd.DataFrame, shards: Path, out: Path, canonical: Canonical, num_workers: int
-) -> None:
-    """Writes uint8 (N, size, size, C) per shard; shards cleaned before are remembered."""
+def write_images(
+    manifest: pd.DataFrame, shards: Path, folder: Path, canonical: Canonical, num_workers: int
+) -> dict[str, Path]:
+    """Writes uint8 (N, size, size, C) per shard, or links what is remembered of it.
+
+    Returns the names of the files that were written, each with where it is to be remembered.
+    """
     memory = Memory("clean", ".npy", canonical)
     kept = {
         shards / str(shard): frozenset(rows["image_id"])
@@ -118,13 +126,13 @@ def save_images(
     pieces = find_pieces(missing)
     results = map_pieces(clean_row_group, pieces, (canonical,), num_workers)
     arrays = progress(results, len(pieces), "clean")
+    for shard, path in paths.items():
+        if shard not in missing:
+            link(path, folder / f"{shard.stem}.npy")
     for shard, image_ids in missing.items():
         shape = (len(image_ids), canonical.size, canonical.size, canonical.channels)
-        with replacing(paths[shard]) as temporary:
-            _fill(temporary, shape, arrays)
-    with replacing_folder(out) as folder:
-        for shard, path in paths.items():
-            link(path, folder / f"{shard.stem}.npy")
+        _fill(folder / f"{shard.stem}.npy", shape, arrays)
+    return {f"{shard.stem}.npy": paths[shard] for shard in missing}
 
 
 def _fill(path: Path, shape: tuple[int, ...], arrays: Iterator[tuple[Piece, np.ndarray]]) -> None:

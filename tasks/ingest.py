@@ -1,5 +1,6 @@
 """Stage ingest: sources → an index of all images and shards that hold their bytes."""
 
+import gc
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -39,8 +40,13 @@ class Ingested(NamedTuple):
 
 
 def main(out_index: Path, out_shards: Path, out_faults: Path, params: Params) -> None:
-    with replacing_folder(out_shards) as folder:
-        ingested = ingest(params, ShardWriter(folder, params.shard_bytes))
+    # What is read stays until the end, and the collector would walk over it again and again.
+    gc.disable()
+    try:
+        with replacing_folder(out_shards) as folder:
+            ingested = ingest(params, ShardWriter(folder, params.shard_bytes))
+    finally:
+        gc.enable()
     save_table(ingested.index, out_index)
     save_table(ingested.faults, out_faults)
 

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import pandas as pd
 from pydantic import Field, PositiveInt
 
-from expectations.check import Checked, check
+from expectations.check import Checked, check, preload
 from expectations.suites import measures_suite, raw_suite
 from pages.arrivals import arrivals_sections, verdict_notice
 from pages.render import render_page
@@ -46,6 +46,7 @@ def main(
     params: Params,
     num_threads: int,
 ) -> None:
+    preload()
     arrived = load_table(index)
     measured = measure_shards(sorted(shards.glob("*.parquet")), params, num_threads)
     quarantine = find_rejected(arrived, measured.rejected)

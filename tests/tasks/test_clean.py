@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.images import Images, RawImage, raw_table
-from tasks.clean import clean_row_group, find_dropped, save_images
+from tasks.artifacts.memory import link
+from tasks.clean import clean_row_group, find_dropped, write_images
 from tasks.core.pixels import Canonical, canonical_pixels
 from tasks.pool import Piece
 
@@ -27,6 +29,13 @@ def png(number: int) -> bytes:
 def shard(path: Path, numbers, row_group_size: int = 2) -> None:
     rows = [RawImage(f"id{number}", png(number), "x") for number in numbers]
     pq.write_table(raw_table(rows), path, row_group_size=row_group_size)
+
+
+def write(rows: pd.DataFrame, raw: Path, out: Path) -> None:
+    with replacing_folder(out) as folder:
+        cleaned = write_images(rows, raw, folder, CANONICAL, 1)
+    for name, remembered in cleaned.items():
+        link(out / name, remembered)
 
 
 def accepted(*rows: tuple) -> pd.DataFrame:
@@ -101,13 +110,13 @@ def test_pixels_lie_as_the_manifest_numbers_them(raw, tmp_path):
         ("b.parquet", 2),
         ("b.parquet", 4),
     ]
-    save_images(manifest(*rows), raw, tmp_path / "images", CANONICAL, 1)
+    write(manifest(*rows), raw, tmp_path / "images")
     images = Images(tmp_path / "images")
     expected = [canonical_pixels(png(number), CANONICAL) for _, number in rows]
     assert (images[np.arange(5)] == np.stack(expected)).all()
     # Another choice of rows, of which one shard is remembered.
     fewer = [*rows[:2], ("b.parquet", 3)]
-    save_images(manifest(*fewer), raw, tmp_path / "images", CANONICAL, 1)
+    write(manifest(*fewer), raw, tmp_path / "images")
     images = Images(tmp_path / "images")
     expected = [canonical_pixels(png(number), CANONICAL) for _, number in fewer]
     assert len(images) == 3 and (images[np.arange(3)] == np.stack(expected)).all()
