@@ -9,6 +9,8 @@ import cv2
 import numpy
 import PIL
 
+from tasks.artifacts.atomic import replacing
+
 _ROOT = Path(".cache")
 _CODE = Path(__file__).parents[1]
 
@@ -44,7 +46,8 @@ def link(remembered: Path, path: Path) -> None:
     try:
         os.link(remembered, path)
     except OSError:
-        path.write_bytes(remembered.read_bytes())
+        with replacing(path) as temporary:
+            temporary.write_bytes(remembered.read_bytes())
 
 
 def _code() -> str:

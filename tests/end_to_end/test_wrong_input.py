@@ -299,7 +299,7 @@ def limit_file_size(num_bytes: int) -> Callable[[], None]:
     ("stage", "file"),
     [
         ("ingest", "data/raw/shards"),
-        ("clean", ".npy"),
+        ("clean", "data/clean/images"),
         ("split", "data/rows/train.npy"),
         ("evaluate", "metrics/evaluate.json"),
         ("export", "models/classifier.onnx"),
