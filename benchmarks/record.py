@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.artifacts.documents import load_json, save_json
+from tasks.machine import load_processor
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,18 +75,10 @@ def _several(values: Sequence[float] | float) -> list[float]:
 @cache
 def hardware() -> str:
     """The processor's model, the cores this process may use, and the fast path for bf16."""
-    facts: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            facts.setdefault(name.strip(), value.strip())
-    except OSError:
-        pass
-    model = facts.get("model name", "unknown processor")
+    processor = load_processor()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    flags = set(facts.get("flags", "").split())
-    fast = [flag for flag in _PROCESSOR_FLAGS if flag in flags]
-    return ", ".join([model, f"{cores} cores", *fast])
+    fast = [flag for flag in _PROCESSOR_FLAGS if flag in processor.flags]
+    return ", ".join([processor.model, f"{cores} cores", *fast])
 
 
 @cache

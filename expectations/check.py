@@ -67,9 +67,9 @@ def check(suite: Suite, frame: pd.DataFrame) -> Checked:
     return Checked(suite.name, len(frame), findings)
 
 
-def refuse_broken(suite: Suite, frame: pd.DataFrame) -> None:
-    """Raises VerdictError if a critical rule of the suite does not hold."""
-    broken = check(suite, frame).broken()
+def refuse_broken(*checks: Checked) -> None:
+    """Raises VerdictError if a critical rule does not hold."""
+    broken = [line for checked in checks for line in checked.broken()]
     if broken:
         raise VerdictError("\n  ".join(["the rows break what is expected of them:", *broken]))
 
@@ -107,10 +107,11 @@ def _run_rules(suite: Suite, frame: pd.DataFrame) -> list[Finding]:
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-    # Its metrics compare values row by row as Python objects; pandas' own missing marker has no
-    # truth value there.
-    plain = frame.astype(dict.fromkeys(frame.select_dtypes("string").columns, object)).where(
-        frame.notna(), None
+    # Only what rules name: Great Expectations hashes all that it is handed. Its metrics compare
+    # values row by row as Python objects; pandas' own missing marker has no truth value there.
+    named = frame[sorted({rule.arguments["column"] for rule in suite.rules})]
+    plain = named.astype(dict.fromkeys(named.select_dtypes("string").columns, object)).where(
+        named.notna(), None
     )
     batch = (
         context.data_sources.add_pandas("tilth")
@@ -119,10 +120,14 @@ def _run_rules(suite: Suite, frame: pd.DataFrame) -> list[Finding]:
         .get_batch({"dataframe": plain})
     )
     expected = [
-        getattr(gx.expectations, rule.expectation)(**rule.arguments) for rule in suite.rules
+        getattr(gx.expectations, rule.expectation)(**rule.arguments, meta={"rule": number})
+        for number, rule in enumerate(suite.rules)
     ]
-    results = [batch.validate(expectation, result_format="BASIC") for expectation in expected]
-    return [_judged(rule, result) for rule, result in zip(suite.rules, results, strict=True)]
+    validated = batch.validate(
+        gx.ExpectationSuite(suite.name, expectations=expected), result_format="BASIC"
+    )
+    results = {result.expectation_config.meta["rule"]: result for result in validated.results}
+    return [_judged(rule, results[number]) for number, rule in enumerate(suite.rules)]
 
 
 def _judged(rule: Rule, result: Any) -> Finding:

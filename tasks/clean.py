@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from pydantic import PositiveInt
 
-from expectations.check import preload, refuse_broken
-from expectations.suites import clean_suite
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import load_row_group
@@ -54,7 +52,6 @@ def main(
 ) -> None:
     judged = load_json(verdict)
     _refuse_failed(judged)
-    preload()
     canonical = Canonical(
         size=params.image_size,
         channels=params.channels,
@@ -73,7 +70,6 @@ def main(
     manifest = _in_order_of_shards(manifest)
     with replacing_folder(out_images) as folder:
         cleaned = write_images(manifest, shards, folder, canonical, num_threads)
-        refuse_broken(clean_suite(), manifest)
     # Remembered once all is on the disk: a torn file must not be taken for a whole one.
     for name, remembered in cleaned.items():
         link(out_images / name, remembered)

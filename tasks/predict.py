@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from expectations.check import refuse_broken
+from expectations.check import check, refuse_broken
 from expectations.suites import predictions_suite
 from tasks.artifacts.folders import Arrival, find_images, printable, read_file
 from tasks.artifacts.manifests import list_paths
@@ -95,7 +95,7 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
         rows += [_row(one, probabilities, described.classes) for one in prepared]
     table = pd.DataFrame(rows).astype({"path": "string", "label": "string", "problem": "string"})
     if (table["problem"] == "").any():
-        refuse_broken(predictions_suite(described.classes), table[table["problem"] == ""])
+        refuse_broken(check(predictions_suite(described.classes), table[table["problem"] == ""]))
     return table
 
 

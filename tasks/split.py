@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, NonNegativeInt, model_validator
 
-from expectations.check import refuse_broken
-from expectations.suites import splits_suite
+from expectations.check import check, preload, refuse_broken
+from expectations.suites import clean_suite, splits_suite
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_table, save_rows, save_table
@@ -55,6 +55,7 @@ def main(
     out_metrics: Path,
     params: Params,
 ) -> None:
+    preload()
     pixels, table = Images(images), load_table(manifest)
     splits = assign_splits(table, Fractions(params.val_fraction, params.test_fraction))
     leaks = find_leaks(table, splits, find_near_duplicates(pixels, table, params))
@@ -62,7 +63,10 @@ def main(
     labelled = kept & table["label"].notna()
     check_classes(table.loc[labelled, "label"].tolist(), splits[labelled].tolist())
     classes = sorted(table.loc[labelled, "label"].unique())
-    refuse_broken(splits_suite(classes), table[labelled].assign(split=splits[labelled]))
+    refuse_broken(
+        check(clean_suite(), table),
+        check(splits_suite(classes), table[labelled].assign(split=splits[labelled])),
+    )
     outs = {"train": out_train, "val": out_val, "test": out_test, "unlabelled": out_unlabelled}
     rows = {split: np.flatnonzero(kept & (splits == split)) for split in outs}
     for split, out in outs.items():
@@ -87,14 +91,14 @@ def find_near_duplicates(pixels: Images, table: pd.DataFrame, params: Params) ->
 
 def measure_statistics(pixels: Images, rows: np.ndarray) -> Statistics:
     """Of the given rows alone, in one pass."""
-    count, total, squares = 0, 0.0, 0.0
+    counts = np.zeros((pixels.image_shape[-1], 256), dtype=np.int64)
     for chunk in pixels.chunks(rows, _CHUNK):
-        values = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64) / 255
-        count += len(values)
-        total = total + values.sum(axis=0)
-        squares = squares + (values**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        for channel in range(len(counts)):
+            counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
     # A channel without contrast would divide by nothing.
     return Statistics(np.round(mean, 6).tolist(), np.round(np.maximum(std, 1e-3), 6).tolist())
 

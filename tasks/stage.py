@@ -11,7 +11,7 @@ import argparse
 import ast
 import errno
 import fcntl
-import hashlib
+import gc
 import importlib
 import inspect
 import logging
@@ -28,30 +28,34 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.artifacts.documents import load_yaml, save_json, save_text
+from tasks.artifacts.documents import save_json
 from tasks.core.errors import ArtifactError, BusyError, ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
-from tasks.core.params import Run, Section, explain_validation, find_overlooked
+from tasks.core.params import Run
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
+from tasks.machine import describe_processor
+from tasks.sections import check_sections, load_sections
 from tasks.telemetry import TELEMETRY_OFF
 
-PARAMS, GRAPH, CACHE = Path("params.yaml"), Path("dvc.yaml"), Path(".cache")
+CACHE = Path(".cache")
+BLAS = ("OMP", "MKL", "OPENBLAS")
 # What may change the bytes of an output: mathematics, codecs and file formats.
 LIBRARIES = (
     *MODEL_LIBRARIES,
     *("onnx", "onnxscript", "opencv-python-headless", "pandas", "pillow", "pyarrow"),
     *("safetensors", "scipy"),
 )
-VECTOR_FLAGS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "bf16")
 
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 done, 1 a user's error (told in one line), 130 interrupted."""
     os.environ.update(TELEMETRY_OFF)
+    # Imports make objects that stay; looking for garbage among them costs a fifth of their time.
+    gc.set_threshold(100_000, 50, 50)
     stage = argv[0] if argv else ""
     try:
         if stage == "--check":
-            check_sections()
+            check_sections(load_sections())
         else:
             run_stage(stage, argv[1:])
     except TilthError as error:
@@ -72,11 +76,11 @@ def main(argv: list[str]) -> int:
 def run_stage(stage: str, flags: list[str]) -> None:
     """Raises ParamsError, ArtifactError, BusyError, and whatever the stage's `main` does."""
     end_with_parent()
-    check_sections()
-    stages = list(load_yaml(GRAPH)["stages"])
-    if stage not in stages:
-        raise ParamsError(f"no stage {stage!r}; {GRAPH} has {stages}")
-    sections = load_yaml(PARAMS)
+    sections = load_sections()
+    _limit_threads(stage, sections)
+    check_sections(sections)
+    if stage not in sections or stage == "run":
+        raise ParamsError(f"no stage {stage!r}; expected one of {sorted(set(sections) - {'run'})}")
     run = Run.model_validate(sections["run"])
     module, arguments = _prepared(stage, run)
     arguments |= _paths(stage, module, flags)
@@ -87,28 +91,42 @@ def run_stage(stage: str, flags: list[str]) -> None:
         _observe(stage, time.monotonic() - started, arguments.get("num_threads", 1))
 
 
-def _prepared(stage: str, run: Run) -> tuple[ModuleType, dict[str, Any]]:
-    # Numeric libraries read these once, when they are first imported. A stage that does not ask
-    # for `num_threads` computes on one, so that its bytes cannot depend on what it did not declare.
-    threads = run.num_threads if "num_threads" in _arguments_in_source(stage) else 1
-    for library in ("OMP", "MKL", "OPENBLAS"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+def _limit_threads(stage: str, sections: dict[str, Any]) -> None:
+    """Before anything is imported that computes: numeric libraries read these once, when they are
+    imported, and to check the sections may import them all."""
+    os.environ.update({f"{name}_NUM_THREADS": str(_num_threads(stage, sections)) for name in BLAS})
     # Without it cuBLAS may add in another order at every call.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+
+
+def _num_threads(stage: str, sections: dict[str, Any]) -> int:
+    # A stage that does not ask for `num_threads` computes on one, so that its bytes cannot depend
+    # on what it did not declare.
+    try:
+        return Run.model_validate(sections["run"]).num_threads if _asks_for_threads(stage) else 1
+    except (KeyError, ValidationError):
+        return 1  # no stage runs: the check that follows tells all that is wrong
+
+
+def _asks_for_threads(stage: str) -> bool:
+    """Whether `num_threads` is an argument of a stage's `main`, read without importing it."""
+    source = Path(f"tasks/{stage}.py")
+    tree = ast.parse(source.read_text(encoding="utf-8")) if source.is_file() else ast.Module([], [])
+    return any(
+        argument.arg == "num_threads"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "main"
+        for argument in node.args.args
+    )
+
+
+def _prepared(stage: str, run: Run) -> tuple[ModuleType, dict[str, Any]]:
     module = importlib.import_module(f"tasks.{stage}")
-    if "torch" in sys.modules:
-        _make_torch_repeatable(threads)
     wanted = inspect.signature(module.main).parameters
-    return module, {key: value for key, value in run.model_dump().items() if key in wanted}
-
-
-def _arguments_in_source(stage: str) -> set[str]:
-    """Argument names of a stage's `main`, read without importing it."""
-    tree = ast.parse(Path(f"tasks/{stage}.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "main":
-            return {argument.arg for argument in node.args.args + node.args.kwonlyargs}
-    return set()
+    arguments = {key: value for key, value in run.model_dump().items() if key in wanted}
+    if "torch" in sys.modules:
+        _make_torch_repeatable(arguments.get("num_threads", 1))
+    return module, arguments
 
 
 def _make_torch_repeatable(threads: int) -> None:
@@ -137,56 +155,6 @@ def _paths(stage: str, module: ModuleType, flags: list[str]) -> dict[str, Path]:
     return paths
 
 
-def check_sections() -> None:
-    """Checks the whole of params.yaml against the `Params` of every stage.
-
-    What passed once is remembered until params.yaml or the code changes.
-
-    Raises:
-        ParamsError: one line for each unknown, missing or wrong value.
-    """
-    stamp = CACHE / "params-checked"
-    state = _state_of_params()
-    if stamp.is_file() and stamp.read_text() == state:
-        return
-    stages = list(load_yaml(GRAPH)["stages"])
-    sections = load_yaml(PARAMS)
-    if not isinstance(sections, dict):
-        raise ParamsError(f"{PARAMS}: expected the sections {['run', *stages]}")
-    mistakes = [
-        f"{name}: unknown section; expected {['run', *stages]}"
-        for name in sorted(set(sections) - {"run", *stages})
-    ]
-    mistakes += _mistakes("run", Run, sections)
-    for stage in stages:
-        mistakes += _mistakes(stage, importlib.import_module(f"tasks.{stage}").Params, sections)
-    if mistakes:
-        raise ParamsError("\n  ".join([f"{PARAMS}:", *mistakes]))
-    save_text(state, stamp)
-
-
-def _mistakes(name: str, model: type[Section], sections: dict) -> list[str]:
-    if name not in sections:
-        return [f"{name}: section is missing"]
-    try:
-        model.model_validate(sections[name])
-    except ValidationError as error:
-        return explain_validation(name, error, sections[name])
-    return find_overlooked(sections[name], name)
-
-
-def _state_of_params() -> str:
-    digest = hashlib.sha256()
-    for path in [PARAMS, GRAPH, *sorted(Path("tasks").rglob("*.py"))]:
-        try:
-            digest.update(path.read_bytes())
-        except FileNotFoundError:
-            raise ParamsError(
-                f"{path}: not found in {Path.cwd()}; run from the project's root"
-            ) from None
-    return digest.hexdigest()
-
-
 @contextmanager
 def _only_process_of(stage: str) -> Iterator[None]:
     path = CACHE / "locks" / f"{stage}.lock"
@@ -211,7 +179,7 @@ def _observe(stage: str, seconds: float, num_threads: int) -> None:
         "peak_memory_bytes": max(one.ru_maxrss for one in usage) * 1024,
         "num_threads": num_threads,
         "device": _device(),
-        "processor": _processor(),
+        "processor": describe_processor(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": library_versions(LIBRARIES),
@@ -226,21 +194,6 @@ def _device() -> str:
     if torch is None or not torch.cuda.is_initialized():
         return "cpu"
     return torch.cuda.get_device_name()
-
-
-def _processor() -> str:
-    """The model, and a hash of the vector instructions, which sums are ordered by."""
-    facts: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            facts.setdefault(name.strip(), value.strip())
-    except OSError:
-        return platform.processor() or platform.machine()
-    flags = (facts.get("flags") or facts.get("Features", "")).split()
-    vectors = " ".join(sorted(flag for flag in flags if flag.startswith(VECTOR_FLAGS)))
-    digest = hashlib.sha256(vectors.encode()).hexdigest()[:8]
-    return f"{facts.get('model name') or platform.machine()}, vector instructions {digest}"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_a_frame_that_rules_would_pass_unseen_is_broken(frame, rule):
     # No rule was run on what it cannot judge.
     assert len(checked.findings) == 4
     with pytest.raises(VerdictError, match=f"suite some: {rule}: "):
-        refuse_broken(SUITE, frame)
+        refuse_broken(check(SUITE, frame))
 
 
 def test_the_order_of_columns_does_not_matter():

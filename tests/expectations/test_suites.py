@@ -174,7 +174,7 @@ def test_good_rows_pass_every_rule(name):
     assert [finding for finding in checked.findings if not finding.passed] == []
     assert len(checked.findings) == len(suite.rules) + 4
     assert checked.broken() == [] and checked.document()["passed"]
-    refuse_broken(suite, make())
+    refuse_broken(check(suite, make()))
 
 
 @pytest.mark.parametrize(("name", "change", "expected"), BROKEN)
@@ -182,7 +182,7 @@ def test_rows_broken_in_one_way_break_that_rule(name, change, expected):
     frame = change(GOOD[name][1]())
     assert expected in broken_rules(name, frame)
     with pytest.raises(VerdictError, match=f"suite {name}: "):
-        refuse_broken(GOOD[name][0], frame)
+        refuse_broken(check(GOOD[name][0], frame))
 
 
 def test_every_critical_rule_is_broken_somewhere_above():
