@@ -1,11 +1,17 @@
 """What reports/arrivals.html shows: the data as it came in, for the data team."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from pages.render import Bars, Facts, Notice, Section, Table, Text
+from pages.render import Bars, Block, Facts, Notice, Picture, Section, Table, Text, Thumbnails
 
 _NUM_EXAMPLES = 50
+_SHOWN = [
+    "width", "height", "bytes_per_pixel", "brightness", "contrast", "entropy", "sharpness",
+    "colourfulness", "uniformity",
+]  # fmt: skip
 
 
 def verdict_notice(verdict: dict) -> Notice:
@@ -15,11 +21,19 @@ def verdict_notice(verdict: dict) -> Notice:
 
 
 def arrivals_sections(
-    arrived: pd.DataFrame, measures: pd.DataFrame, quarantine: pd.DataFrame, verdict: dict
+    arrived: pd.DataFrame,
+    measures: pd.DataFrame,
+    worst: pd.DataFrame,
+    pictures: Mapping[str, bytes],
+    quarantine: pd.DataFrame,
+    verdict: dict,
 ) -> list[Section]:
+    """`worst`: image_id, issue, score, against, path of the images that head each issue, whose
+    `pictures` are PNGs by image_id."""
     return [
         Section("What came in", [_totals(arrived, quarantine), _labels(arrived)]),
         Section("What was rejected", _rejected(quarantine)),
+        Section("Odd images", odd_images(worst, pictures, verdict)),
         Section("What the images are like", _distributions(measures)),
         Section("Expectations", [expectations_table(verdict["suites"])]),
     ]
@@ -57,6 +71,25 @@ def _rejected(quarantine: pd.DataFrame) -> list:
     ]
 
 
+def odd_images(worst: pd.DataFrame, pictures: Mapping[str, bytes], verdict: dict) -> list[Block]:
+    """What is odd about images that may go on: how many, and the worst of each kind."""
+    counts = verdict["images_by_issue"]
+    if not counts:
+        return [Text("No image is odd.")]
+    numbers = {issue.replace("_", " "): float(count) for issue, count in counts.items()}
+    blocks: list[Block] = [Bars({"images": numbers}, "Images by what is odd about them.")]
+    for issue, rows in worst.groupby("issue"):
+        shown = [
+            Picture(pictures[image_id], path, [f"{score:.3f}, against the {against}"])
+            for image_id, score, against, path in rows[
+                ["image_id", "score", "against", "path"]
+            ].to_numpy()
+        ]
+        name = str(issue).replace("_", " ")
+        blocks.append(Thumbnails(shown, f"The worst of {counts[issue]}: {name}."))
+    return blocks
+
+
 def _distributions(measures: pd.DataFrame) -> list:
     if measures.empty:
         return [Text("No image could be measured.")]
@@ -65,9 +98,7 @@ def _distributions(measures: pd.DataFrame) -> list:
     shares = {
         name: _histogram(measures[name].to_numpy(float)) for name in ("brightness", "contrast")
     }
-    quantiles = measures[["width", "height", "brightness", "contrast", "sharpness"]].quantile(
-        [0, 0.05, 0.5, 0.95, 1]
-    )
+    quantiles = measures[_SHOWN].quantile([0, 0.05, 0.5, 0.95, 1])
     rows = [[name, *map(float, quantiles[name])] for name in quantiles.columns]
     return [
         Bars({"images": dict(common)}, "The ten most common sizes."),

@@ -10,15 +10,16 @@ from pydantic import PositiveInt
 
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
-from tasks.artifacts.images import load_row_group
 from tasks.artifacts.memory import Memory, link
 from tasks.artifacts.tables import load_table, save_table
 from tasks.core.classes import map_classes
 from tasks.core.duplicates import find_duplicates
 from tasks.core.errors import VerdictError
+from tasks.core.gate import Limits
 from tasks.core.params import Section
-from tasks.core.pixels import Canonical, canonical_pixels
-from tasks.pool import Piece, find_pieces, map_pieces
+from tasks.core.pixels import Canonical
+from tasks.decoding import clean_row_group
+from tasks.pool import Piece, Workers, find_pieces, intact
 from tasks.progress import progress
 
 MANIFEST_COLUMNS = [
@@ -56,26 +57,31 @@ def main(
         size=params.image_size,
         channels=params.channels,
         resize=params.resize,
-        max_pixels=judged["max_pixels"],
+        limits=Limits.model_validate(judged["limits"]),
     )
-    arrived = load_table(index)
-    rejected = load_table(quarantine, ["image_id"])["image_id"]
-    accepted = arrived[~arrived["image_id"].isin(rejected)].merge(
-        load_table(measures), on="image_id"
-    )
-    labels = map_classes(accepted["label"], params.classes, params.ignored)
-    accepted = accepted.assign(given_label=accepted["label"], label=labels)
-    dropped = find_dropped(accepted)
-    manifest = accepted[~accepted["image_id"].isin(dropped["image_id"])]
-    manifest = _in_order_of_shards(manifest)
-    with replacing_folder(out_images) as folder:
-        cleaned = write_images(manifest, shards, folder, canonical, num_threads)
+    with Workers(num_threads, clean_row_group) as workers:
+        accepted = _find_accepted(index, measures, quarantine, params)
+        dropped = find_dropped(accepted)
+        manifest = accepted[~accepted["image_id"].isin(dropped["image_id"])]
+        manifest = _in_order_of_shards(manifest)
+        with replacing_folder(out_images) as folder:
+            cleaned = write_images(manifest, shards, folder, canonical, workers)
     # Remembered once all is on the disk: a torn file must not be taken for a whole one.
     for name, remembered in cleaned.items():
         link(out_images / name, remembered)
     save_table(manifest[MANIFEST_COLUMNS], out_manifest)
     save_table(dropped, out_dropped)
     save_json(canonical.model_dump(), out_canonical)
+
+
+def _find_accepted(index: Path, measures: Path, quarantine: Path, params: Params) -> pd.DataFrame:
+    arrived = load_table(index)
+    rejected = load_table(quarantine, ["image_id"])["image_id"]
+    accepted = arrived[~arrived["image_id"].isin(rejected)].merge(
+        load_table(measures), on="image_id"
+    )
+    labels = map_classes(accepted["label"], params.classes, params.ignored)
+    return accepted.assign(given_label=accepted["label"], label=labels)
 
 
 def _refuse_failed(verdict: dict) -> None:
@@ -105,7 +111,7 @@ def _in_order_of_shards(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_images(
-    manifest: pd.DataFrame, shards: Path, folder: Path, canonical: Canonical, num_workers: int
+    manifest: pd.DataFrame, shards: Path, folder: Path, canonical: Canonical, workers: Workers
 ) -> dict[str, Path]:
     """Writes uint8 (N, size, size, C) per shard, or links what is remembered of it.
 
@@ -120,7 +126,7 @@ def write_images(
     memory.keep_only(set(paths.values()))
     missing = {shard: kept[shard] for shard, path in paths.items() if not path.is_file()}
     pieces = find_pieces(missing)
-    results = map_pieces(clean_row_group, pieces, (canonical,), num_workers)
+    results = intact(workers.map(pieces, (canonical,)))
     arrays = progress(results, len(pieces), "clean")
     for shard, path in paths.items():
         if shard not in missing:
@@ -138,17 +144,6 @@ def _fill(path: Path, shape: tuple[int, ...], arrays: Iterator[tuple[Piece, np.n
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for piece, images in arrays:
-            file.write(images.tobytes())
+            file.write(images.data)
             if piece.is_last:
                 break
-
-
-def clean_row_group(piece: Piece, canonical: Canonical) -> np.ndarray:
-    """The wanted images of one row group: uint8 (n, size, size, C)."""
-    images = [
-        canonical_pixels(image.data, canonical)
-        for image in load_row_group(piece.shard, piece.group)
-        if piece.wanted is None or image.image_id in piece.wanted
-    ]
-    shape = (len(images), canonical.size, canonical.size, canonical.channels)
-    return np.stack(images) if images else np.empty(shape, np.uint8)

@@ -122,7 +122,7 @@ def prepare(arrival: Arrival, described: Described) -> Prepared:
     if arrival.problem:
         return Prepared(arrival.path, None, f"unreadable: {arrival.problem}")
     try:
-        pixels = canonical_pixels(arrival.data, described.canonical)
+        pixels = canonical_pixels(arrival.data, arrival.path, described.canonical)
         return Prepared(arrival.path, pixels, "")
     except ImageError as error:
         return Prepared(arrival.path, None, str(error))

@@ -43,7 +43,7 @@ BLAS = ("OMP", "MKL", "OPENBLAS")
 LIBRARIES = (
     *MODEL_LIBRARIES,
     *("onnx", "onnxscript", "opencv-python-headless", "pandas", "pillow", "pyarrow"),
-    *("safetensors", "scipy"),
+    *("safetensors", "scipy", "simplejpeg"),
 )
 
 

@@ -54,6 +54,12 @@ def num_row_groups(path: Path) -> int:
         raise ArtifactError(f"{path}: is not a readable shard: {error}") from error
 
 
+def load_ids(path: Path, group: int) -> list[str]:
+    """The ids of one row group's images, in order."""
+    table = pq.ParquetFile(path).read_row_group(group, columns=["image_id"])
+    return table.column("image_id").to_pylist()
+
+
 def load_row_group(path: Path, group: int) -> Iterator[RawImage]:
     """The images of one row group, in order.
 
@@ -67,6 +73,14 @@ def load_row_group(path: Path, group: int) -> Iterator[RawImage]:
     columns = (table.column("image_id"), images.field("bytes"), images.field("path"))
     for image_id, data, name in zip(*columns, strict=True):
         yield RawImage(image_id.as_py(), data.as_py(), name.as_py())
+
+
+def load_some(path: Path, image_ids: frozenset[str]) -> Iterator[RawImage]:
+    """The images of a shard that are named, in order."""
+    for group in range(num_row_groups(path)):
+        if not image_ids.isdisjoint(load_ids(path, group)):
+            images = load_row_group(path, group)
+            yield from (image for image in images if image.image_id in image_ids)
 
 
 def save_pixels(images_NHWC: np.ndarray, path: Path) -> None:

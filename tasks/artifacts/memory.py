@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy
 import PIL
+import simplejpeg
 
 from tasks.artifacts.atomic import replacing
 
@@ -21,9 +22,8 @@ class Memory:
     def __init__(self, stage: str, suffix: str, *arguments: Any):
         self._folder = _ROOT / stage
         self._suffix = suffix
-        self._basis = repr(
-            (arguments, _code(), PIL.__version__, cv2.__version__, numpy.__version__)
-        )
+        versions = [library.__version__ for library in (PIL, cv2, numpy, simplejpeg)]
+        self._basis = repr((arguments, _code(), versions))
 
     def path(self, shard: Path, *arguments: Any) -> Path:
         """Where the result for a shard is remembered, or would be.

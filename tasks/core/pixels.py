@@ -5,20 +5,18 @@ H height, W width, C channels
 
 import io
 import warnings
-from hashlib import blake2b
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
+import simplejpeg
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from pydantic import PositiveInt
 
 from tasks.core.errors import ImageError
+from tasks.core.gate import Limits, Size, check_size, find_format
 from tasks.core.params import Section
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
-_MEASURED_SIZE = 512
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,79 +26,116 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ACROSS = (5, 6, 7, 8)
 
 
 class Canonical(Section):
     """What every image becomes: `size` × `size` pixels of 1 (grey) or 3 (RGB) channels.
 
-    Files of more than `max_pixels` are refused before they are decoded.
+    Files beyond `limits` are refused before they are decoded.
     """
 
     size: PositiveInt
     channels: Literal[1, 3]
     resize: Literal["crop", "pad", "squash"]
-    max_pixels: PositiveInt
+    limits: Limits
 
 
-class Measures(NamedTuple):
-    """What is measured of one image. Large JPEGs are measured on a copy shrunk while loading.
+class Picture(NamedTuple):
+    """A decoded image. `pixels`: uint8 (H, W) if grey, (H, W, 3) if RGB, upright. `width` and
+    `height`: of the whole upright image, of which `pixels` may be a shrunk copy."""
 
-    brightness: mean of grey, [0, 1]. sharpness: variance of the Laplacian of grey in [0, 1]
-    (Pech-Pacheco et al., 2000). pixel_hash: of the decoded pixels, so that two encodings of the
-    same pixels agree. perceptual_hash: 64-bit difference hash of an 8 × 9 thumbnail, in hexadecimal
-    (http://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html).
-    """
-
+    pixels: np.ndarray
+    format: str
     width: int
     height: int
-    channels: int
-    format: str
-    brightness: float
-    contrast: float
-    sharpness: float
-    pixel_hash: str
-    perceptual_hash: str
 
 
-def decode(data: bytes, max_pixels: int, smallest: int = 0) -> Image.Image:
-    """A fully decoded image: upright by its EXIF orientation, mode L or RGB, 8 bits a channel.
+def canonical_pixels(data: bytes, name: str, canonical: Canonical) -> np.ndarray:
+    """Bytes of an image file → uint8 (size, size, C).
 
-    A JPEG may be shrunk by a power of two while it is decoded, its shorter side never below
-    `smallest` pixels (0: never shrunk). Colour under transparency is laid on white, CMYK and
-    palettes become RGB, 16 bits become the upper 8.
+    Raises ImageError as `decode` does.
+    """
+    return fit(decode(data, name, canonical.limits, smallest=canonical.size).pixels, canonical)
+
+
+def decode(data: bytes, name: str, limits: Limits, smallest: int = 0) -> Picture:
+    """A fully decoded image: upright by its EXIF orientation, grey or RGB, 8 bits a channel.
+
+    A JPEG may be shrunk while it is decoded, its shorter side never below `smallest` pixels (0:
+    never shrunk). Colour under transparency is laid on white, CMYK and palettes become RGB, 16 bits
+    become the upper 8; of several frames the first counts.
 
     Raises:
-        ImageError: `empty`, `unknown_format`, `too_large` (before anything is decoded),
-            `truncated`, `corrupt` or `unsupported_mode`.
+        ImageError: with one of the reasons that the gate documents.
     """
-    if not data:
-        raise ImageError("empty", "the file has no bytes")
-    with warnings.catch_warnings():
-        # The pixel budget below is ours; PIL's own would only warn.
-        warnings.simplefilter("ignore")
-        image = _opened(data)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError(
-                "too_large", f"{width} × {height} pixels exceed the budget of {max_pixels:,}"
-            )
-        if smallest and min(width, height) >= 2 * smallest:
-            scale = smallest / min(width, height)
-            image.draft(None, (int(width * scale), int(height * scale)))
+    format = find_format(data, name, limits)
+    if format == "JPEG" and (picture := _decode_jpeg(data, limits, smallest)):
+        return picture
+    with warnings.catch_warnings(record=True, action="always") as said:
+        image = _opened(data, format)
+        check_size(Size(*image.size, _num_frames(image)), limits)
         _load(image)
-        return _eight_bit(_upright(image))
+    if said:
+        raise ImageError("decoder_warning", str(said[0].message))
+    orientation = _orientation(image)
+    # Pillow turns a TIFF, and the size that it tells of it, by itself.
+    turned = format != "TIFF" and orientation in _ACROSS
+    size = (image.height, image.width) if turned else image.size
+    return Picture(np.asarray(_eight_bit(_upright(image, orientation))), format, *size)
 
 
-def _opened(data: bytes) -> ImageFile.ImageFile:
+def _decode_jpeg(data: bytes, limits: Limits, smallest: int) -> Picture | None:
+    """None for kinds of JPEG that are left to Pillow: CMYK, and unusual subsampling."""
+    # Pillow does not tell what libjpeg warns of; this decoder does, and gives the same pixels.
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)  # type: ignore[return-value]
+        stated_height, stated_width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    height, width = int(stated_height), int(stated_width)
+    if colours in ("CMYK", "YCCK"):
+        return None
+    check_size(Size(width, height, 1), limits)
+    kind = "GRAY" if colours == "Gray" else "RGB"
+    try:
+        pixels = simplejpeg.decode_jpeg(data, kind, min_height=smallest, min_width=smallest)
+    except ValueError as error:
+        raise ImageError(_reason_of(error, data), str(error)) from error
+    pixels = pixels.reshape(pixels.shape[: 2 if kind == "GRAY" else 3])
+    # Hardly any file has one, and to look for it properly takes longer than to decode a small one.
+    if b"Exif\0\0" in data or b"tiff:Orientation" in data:
+        orientation = _orientation(_opened(data, "JPEG"))
+        pixels = np.asarray(_upright(Image.fromarray(pixels), orientation))
+        if orientation in _ACROSS:
+            width, height = height, width
+    return Picture(pixels, "JPEG", width, height)
+
+
+def _reason_of(error: ValueError, data: bytes) -> str:
+    if "Premature end" in str(error):
+        return "truncated"
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", strict=False)
+    except ValueError:
+        return "corrupt"
+    return "decoder_warning"
+
+
+def _opened(data: bytes, format: str) -> ImageFile.ImageFile:
+    try:
+        return Image.open(io.BytesIO(data), formats=[format])  # type: ignore[return-value]
     except Image.DecompressionBombError as error:
         raise ImageError("too_large", str(error)) from error
     except Exception as error:
-        head = data[:8].hex(" ")
-        raise ImageError(
-            "unknown_format", f"not one of {', '.join(FORMATS)} (first bytes: {head})"
-        ) from error
+        detail = f"starts like {format}, but its header makes no sense"
+        raise ImageError("corrupt", detail) from error
+
+
+def _num_frames(image: ImageFile.ImageFile) -> int:
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception as error:
+        raise ImageError("corrupt", f"its frames cannot be counted: {error}") from error
 
 
 def _load(image: ImageFile.ImageFile) -> None:
@@ -113,17 +148,19 @@ def _load(image: ImageFile.ImageFile) -> None:
         raise ImageError(reason, str(error) or type(error).__name__) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _UPRIGHT.get(_orientation(image))
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
-    # Damaged EXIF raises errors of as many kinds as damaged pixels; these pixels are sound.
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
-        return 1
+    # Damaged EXIF raises errors of as many kinds as damaged pixels, and warns; these pixels are
+    # sound.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:
+            return 1
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -143,19 +180,13 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     raise ImageError("unsupported_mode", f"pixels of mode {image.mode} have no defined conversion")
 
 
-def canonical_pixels(data: bytes, canonical: Canonical) -> np.ndarray:
-    """Bytes of an image file → uint8 (size, size, C).
-
-    Raises ImageError as `decode` does.
-    """
-    return fit(decode(data, canonical.max_pixels, smallest=canonical.size), canonical)
-
-
-def fit(image: Image.Image, canonical: Canonical) -> np.ndarray:
-    """A decoded image → uint8 (size, size, C): `crop` cuts the centre square, `pad` adds black
+def fit(pixels: np.ndarray, canonical: Canonical) -> np.ndarray:
+    """Decoded pixels → uint8 (size, size, C): `crop` cuts the centre square, `pad` adds black
     borders, `squash` changes the aspect."""
-    image = image.convert("L" if canonical.channels == 1 else "RGB")
     target = (canonical.size, canonical.size)
+    if pixels.shape == (*target, 3)[: 2 if canonical.channels == 1 else 3]:
+        return pixels.reshape(*target, canonical.channels)
+    image = Image.fromarray(pixels).convert("L" if canonical.channels == 1 else "RGB")
     if image.size != target:
         if canonical.resize == "crop":
             image = ImageOps.fit(image, target, Image.Resampling.BILINEAR)
@@ -174,51 +205,3 @@ def _padded(image: Image.Image, size: int) -> Image.Image:
     place = round((size - width) / 2), round((size - height) / 2)
     ground.paste(image.resize((width, height), Image.Resampling.BILINEAR), place)
     return ground
-
-
-def measure(data: bytes, max_pixels: int) -> Measures:
-    """Decodes an image file once and measures it.
-
-    Raises ImageError as `decode` does.
-    """
-    image = decode(data, max_pixels, smallest=_MEASURED_SIZE)
-    header, (width, height) = _stated_size(data)
-    pixels = np.asarray(image)
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    mean, deviation = cv2.meanStdDev(grey)
-    _, edge_deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))
-    return Measures(
-        width=width,
-        height=height,
-        channels=len(image.getbands()),
-        format=str(header.format),
-        brightness=float(mean[0, 0]) / 255,
-        contrast=float(deviation[0, 0]) / 255,
-        sharpness=(float(edge_deviation[0, 0]) / 255) ** 2,
-        pixel_hash=_pixel_hash(pixels, width, height),
-        perceptual_hash=_difference_hash(grey),
-    )
-
-
-def _stated_size(data: bytes) -> tuple[ImageFile.ImageFile, tuple[int, int]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        header = _opened(data)
-        width, height = header.size
-        # Pillow turns the size of a TIFF by itself.
-        turned = header.format != "TIFF" and _orientation(header) in (5, 6, 7, 8)
-    return header, ((height, width) if turned else (width, height))
-
-
-def _pixel_hash(pixels: np.ndarray, width: int, height: int) -> str:
-    # Grey stored as RGB is the same picture.
-    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., 0]
-    shape = f"{width}x{height}x{pixels.ndim}".encode()
-    return blake2b(shape + np.ascontiguousarray(pixels).tobytes(), digest_size=16).hexdigest()
-
-
-def _difference_hash(grey: np.ndarray) -> str:
-    thumbnail = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    brighter = thumbnail[:, 1:] > thumbnail[:, :-1]
-    return np.packbits(brighter).tobytes().hex()

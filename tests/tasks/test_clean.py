@@ -12,11 +12,14 @@ from PIL import Image
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.images import Images, RawImage, raw_table
 from tasks.artifacts.memory import link
-from tasks.clean import clean_row_group, find_dropped, write_images
+from tasks.clean import find_dropped, write_images
+from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical, canonical_pixels
-from tasks.pool import Piece
+from tasks.decoding import clean_row_group
+from tasks.pool import Piece, Workers
 
-CANONICAL = Canonical(size=6, channels=1, resize="squash", max_pixels=10_000)
+LIMITS = Limits(max_file_bytes=10_000, max_pixels=10_000, max_frames=1)
+CANONICAL = Canonical(size=6, channels=1, resize="squash", limits=LIMITS)
 
 
 def png(number: int) -> bytes:
@@ -32,8 +35,8 @@ def shard(path: Path, numbers, row_group_size: int = 2) -> None:
 
 
 def write(rows: pd.DataFrame, raw: Path, out: Path) -> None:
-    with replacing_folder(out) as folder:
-        cleaned = write_images(rows, raw, folder, CANONICAL, 1)
+    with Workers(1, clean_row_group) as workers, replacing_folder(out) as folder:
+        cleaned = write_images(rows, raw, folder, CANONICAL, workers)
     for name, remembered in cleaned.items():
         link(out / name, remembered)
 
@@ -80,7 +83,7 @@ def test_a_row_group_gives_the_wanted_images_in_order(tmp_path):
     shard(tmp_path / "s.parquet", range(4), row_group_size=4)
     wanted = frozenset({"id3", "id0"})
     images = clean_row_group(Piece(tmp_path / "s.parquet", 0, True, wanted), CANONICAL)
-    expected = [canonical_pixels(png(number), CANONICAL) for number in (0, 3)]
+    expected = [canonical_pixels(png(number), "x", CANONICAL) for number in (0, 3)]
     assert (images == np.stack(expected)).all()
     none = clean_row_group(Piece(tmp_path / "s.parquet", 0, True, frozenset()), CANONICAL)
     assert none.shape == (0, 6, 6, 1)
@@ -112,11 +115,11 @@ def test_pixels_lie_as_the_manifest_numbers_them(raw, tmp_path):
     ]
     write(manifest(*rows), raw, tmp_path / "images")
     images = Images(tmp_path / "images")
-    expected = [canonical_pixels(png(number), CANONICAL) for _, number in rows]
+    expected = [canonical_pixels(png(number), "x", CANONICAL) for _, number in rows]
     assert (images[np.arange(5)] == np.stack(expected)).all()
     # Another choice of rows, of which one shard is remembered.
     fewer = [*rows[:2], ("b.parquet", 3)]
     write(manifest(*fewer), raw, tmp_path / "images")
     images = Images(tmp_path / "images")
-    expected = [canonical_pixels(png(number), CANONICAL) for _, number in fewer]
+    expected = [canonical_pixels(png(number), "x", CANONICAL) for _, number in fewer]
     assert len(images) == 3 and (images[np.arange(3)] == np.stack(expected)).all()

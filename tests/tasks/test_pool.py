@@ -1,4 +1,4 @@
-"""Pieces come back in order from real processes, and a killed worker is told."""
+"""Pieces come back in order from real processes, and a worker that dies takes nothing along."""
 
 import io
 import os
@@ -11,9 +11,11 @@ from PIL import Image
 
 from tasks.artifacts.images import RawImage, raw_table
 from tasks.core.errors import ArtifactError, ImageError
-from tasks.core.pixels import Canonical
-from tasks.pool import Piece, find_pieces, map_pieces
-from tasks.validate import measure_row_group
+from tasks.core.gate import Limits
+from tasks.decoding import MeasuredGroup, measure_row_group, wanted_images
+from tasks.pool import Piece, Salvaged, Workers, find_pieces, intact
+
+LIMITS = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1)
 
 
 @pytest.fixture
@@ -21,10 +23,10 @@ def shards(tmp_path) -> list[Path]:
     file = io.BytesIO()
     Image.new("L", (8, 8), 7).save(file, "PNG")
     paths = []
-    for name, count in (("b", 5), ("a", 1)):
+    for name, count in (("b", 5), ("a", 1), ("c", 9)):
         rows = [RawImage(f"{name}{number}", file.getvalue(), "x") for number in range(count)]
         paths.append(tmp_path / f"{name}.parquet")
-        pq.write_table(raw_table(rows), paths[-1], row_group_size=2)
+        pq.write_table(raw_table(rows), paths[-1], row_group_size=2 if name != "c" else 9)
     return paths
 
 
@@ -48,32 +50,64 @@ def test_a_torn_shard_is_told(tmp_path):
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_results_come_in_order_of_pieces(shards, num_workers):
     pieces = find_pieces(dict.fromkeys(shards))
-    results = list(map_pieces(measure_row_group, pieces, (1000, 1), num_workers))
+    with Workers(num_workers, measure_row_group) as workers:
+        results = list(workers.map(pieces, (LIMITS, 1)))
     assert [piece for piece, _ in results] == pieces
-    ids = [image_id for _, frame in results for image_id in frame["image_id"]]
-    assert ids == ["b0", "b1", "b2", "b3", "b4", "a0"]
+    groups = [group for _, group in results if isinstance(group, MeasuredGroup)]
+    ids = [image_id for group in groups for image_id, _ in group.measured]
+    assert ids == ["b0", "b1", "b2", "b3", "b4", "a0", *(f"c{n}" for n in range(9))]
 
 
-def test_no_pieces_need_no_process():
-    assert list(map_pieces(measure_row_group, [], (), 1)) == []
+def test_no_pieces_give_no_results():
+    with Workers(1, measure_row_group) as workers:
+        assert list(workers.map([], ())) == []
 
 
-def kill_itself(piece: Piece) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+DEADLY = {"b2", "c0", "c7"}
 
 
-def refuse(piece: Piece, canonical: Canonical) -> None:
-    raise ImageError("corrupt", f"{piece.group} {canonical.size}")
+def die_of_some(piece: Piece) -> list[str]:
+    """As a decoder that crashes on some images does."""
+    ids = [image.image_id for image in wanted_images(piece)]
+    if not DEADLY.isdisjoint(ids):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ids
 
 
-def test_a_killed_worker_is_told_with_its_shard(shards):
-    pieces = find_pieces({shards[1]: None})
-    with pytest.raises(ArtifactError, match=r"a worker was killed while it read \['a\.parquet'\]"):
-        list(map_pieces(kill_itself, pieces, (), 1))
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_worker_that_dies_costs_the_deadly_images_alone(shards, num_workers):
+    pieces = find_pieces(dict.fromkeys(shards))
+    done: list[str] = []
+    deadly: list[str] = []
+    with Workers(num_workers, die_of_some) as workers:
+        results = list(workers.map(pieces, ()))
+    assert [piece for piece, _ in results] == pieces
+    for _, result in results:
+        if isinstance(result, Salvaged):
+            deadly += result.deadly
+            done += [image_id for part in result.parts for image_id in part]
+        else:
+            done += result
+    assert set(deadly) == DEADLY
+    everything = [f"b{n}" for n in range(5)] + ["a0"] + [f"c{n}" for n in range(9)]
+    assert done == [image_id for image_id in everything if image_id not in DEADLY]
+
+
+def test_those_who_need_every_image_are_told_of_the_deadly_one(shards):
+    with Workers(1, die_of_some) as workers:
+        results = intact(workers.map(find_pieces({shards[2]: frozenset({"c7", "c8"})}), ()))
+        with pytest.raises(ArtifactError, match=r"killed while it read c\.parquet.*\['c7'\]"):
+            list(results)
+
+
+def refuse(piece: Piece, limits: Limits) -> None:
+    raise ImageError("corrupt", f"{piece.group} {limits.max_frames}")
 
 
 def test_an_error_in_a_worker_arrives_as_it_was(shards):
-    canonical = Canonical(size=4, channels=1, resize="pad", max_pixels=1)
-    with pytest.raises(ImageError, match="corrupt: 0 4") as caught:
-        list(map_pieces(refuse, find_pieces({shards[1]: None}), (canonical,), 1))
+    with (
+        Workers(1, refuse) as workers,
+        pytest.raises(ImageError, match="corrupt: 0 1") as caught,
+    ):
+        list(workers.map(find_pieces({shards[1]: None}), (LIMITS,)))
     assert caught.value.reason == "corrupt"

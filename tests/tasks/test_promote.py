@@ -19,6 +19,7 @@ def params(value: dict, change: dict) -> Params:
     return Params.model_validate({"value": value, "change": change})
 
 
+LIMITS = {"max_file_bytes": 999, "max_pixels": 99, "max_frames": 1}
 CHANGE = {"balanced_accuracy": 0.01, "log_loss": 0.05}
 
 
@@ -92,7 +93,7 @@ def judged(tmp_path):
             "architecture": {"width": 4, "depth": 1, "num_stages": 1, "activation": "relu"},
             "mean": [0.5],
             "std": [0.2],
-            "canonical": {"size": 6, "channels": 1, "resize": "crop", "max_pixels": 99},
+            "canonical": {"size": 6, "channels": 1, "resize": "crop", "limits": LIMITS},
             "classes": ["a", "b"],
             "fingerprint": {},
         }

@@ -11,9 +11,27 @@ from PIL import Image
 
 from expectations.check import Checked, Finding
 from tasks.artifacts.images import RawImage, raw_table
-from tasks.core.pixels import measure
+from tasks.core.issues import find_issues
+from tasks.core.measures import measure
+from tasks.core.pixels import decode
+from tasks.decoding import measure_row_group
 from tasks.pool import Piece
-from tasks.validate import Params, find_rejected, judge, measure_row_group, measure_shards
+from tasks.validate import Params, find_rejected, judge, measure_shards
+
+THRESHOLDS = dict.fromkeys(
+    (
+        *("dark", "light", "low_contrast", "low_information", "near_uniform", "blurred"),
+        *("odd_aspect", "odd_size", "odd_colour", "over_compressed"),
+    ),
+    0.1,
+)
+PARAMS = Params.model_validate(
+    {
+        **{"max_pixels": 10_000, "max_file_bytes": 100_000, "max_frames": 2, "min_size": 4},
+        **{"max_rejected_fraction": 0.1, "issues": THRESHOLDS, "issue_fence": 3.0},
+    }
+)
+LIMITS = PARAMS.limits()
 
 
 def png(number: int, size: int = 8) -> bytes:
@@ -34,19 +52,25 @@ MIXED = {"a": png(1), "b": b"", "c": png(2)[:60], "d": png(3, 3), "e": png(4, 20
 
 def test_each_image_is_measured_or_rejected_with_a_reason(tmp_path):
     path = shard(tmp_path / "s.parquet", MIXED)
-    frame = measure_row_group(Piece(path, 0, True, None), 10_000, 4).set_index("image_id")
-    assert frame["reason"].dropna().to_dict() == {
+    group = measure_row_group(Piece(path, 0, True, None), LIMITS, 4)
+    assert {one.image_id: one.reason for one in group.rejected} == {
         "b": "empty",
         "c": "truncated",
         "d": "too_small",
         "e": "too_large",
     }
-    assert (frame["detail"].notna() == frame["reason"].notna()).all()
-    assert "3 × 3 pixels; expected 4" in frame["detail"]["d"]
-    expected = measure(MIXED["f"], 10_000)
-    assert frame.loc["f", "pixel_hash"] == expected.pixel_hash
-    assert frame.loc["f", "brightness"] == expected.brightness
-    assert frame.drop(columns=["reason", "detail"]).loc[["b"]].isna().to_numpy().all()
+    details = {one.image_id: one.detail for one in group.rejected}
+    assert all(details.values())
+    assert "3 × 3 pixels; expected 4" in details["d"]
+    expected = measure([(decode(MIXED[name], "", LIMITS), len(MIXED[name])) for name in "af"])
+    assert group.measured == list(zip("af", expected, strict=True))
+
+
+def test_only_wanted_images_are_measured(tmp_path):
+    path = shard(tmp_path / "s.parquet", MIXED)
+    group = measure_row_group(Piece(path, 0, True, frozenset("fb")), LIMITS, 4)
+    assert [image_id for image_id, _ in group.measured] == ["f"]
+    assert [one.image_id for one in group.rejected] == ["b"]
 
 
 @pytest.fixture
@@ -60,18 +84,17 @@ def test_shards_are_measured_once_and_remembered(elsewhere):
         shard(elsewhere / "s1.parquet", MIXED, row_group_size=4),
         shard(elsewhere / "s2.parquet", {"g": b"", "h": png(9)}),
     ]
-    params = Params(max_pixels=10_000, min_size=4, max_rejected_fraction=0.1)
-    measured = measure_shards(shards, params, 1)
+    measured = measure_shards(shards, PARAMS, 1)
     assert sorted(measured.measures["image_id"]) == ["a", "f", "h"]
     assert sorted(measured.rejected["image_id"]) == ["b", "c", "d", "e", "g"]
     assert measured.measures["width"].dtype == "int64"
     # Measured again, these bytes could not be read.
     for path in shards:
         path.write_bytes(b"")
-    again = measure_shards(shards, params, 1)
+    again = measure_shards(shards, PARAMS, 1)
     pd.testing.assert_frame_equal(again.measures, measured.measures)
     pd.testing.assert_frame_equal(again.rejected, measured.rejected)
-    measure_shards(shards[:1], params, 1)
+    measure_shards(shards[:1], PARAMS, 1)
     assert len(list((elsewhere / ".cache" / "validate").iterdir())) == 1
 
 
@@ -97,14 +120,17 @@ def test_what_could_not_be_read_goes_before_what_could_not_be_decoded():
         rejected(("b", "empty"), ("c", "corrupt")),
     )
     assert list(quarantine.itertuples(index=False, name=None)) == [
-        ("b", "s/b", "unreadable", "Permission denied"),
-        ("c", "s/c", "corrupt", "why"),
+        ("b", "s/b", "unreadable", "Permission denied", "b"),
+        ("c", "s/c", "corrupt", "why", "c"),
     ]
 
 
 def test_nothing_rejected_is_an_empty_quarantine():
     quarantine = find_rejected(arrived(("a", "")), rejected())
     assert len(quarantine) == 0 and "reason" in quarantine
+
+
+NO_ISSUES = find_issues(pd.DataFrame(), PARAMS.issues, PARAMS.issue_fence)
 
 
 def checked(*passed: tuple[bool, str]) -> Checked:
@@ -132,7 +158,9 @@ def test_only_a_critical_finding_fails(findings, verdict):
     document = judge(
         arrived(("a", ""), ("b", "x")),
         quarantine,
+        NO_ISSUES,
         [checked((True, "critical")), checked(*findings)],
+        LIMITS,
     )
     assert document["verdict"] == verdict
     assert bool(document["reasons"]) == (verdict == "fail")
@@ -141,4 +169,9 @@ def test_only_a_critical_finding_fails(findings, verdict):
 
 
 def test_nothing_that_arrived_is_no_division_by_nothing():
-    assert judge(arrived(), find_rejected(arrived(), rejected()), [])["rejected_fraction"] == 0
+    assert (
+        judge(arrived(), find_rejected(arrived(), rejected()), NO_ISSUES, [], LIMITS)[
+            "rejected_fraction"
+        ]
+        == 0
+    )

@@ -14,8 +14,10 @@ from tasks.artifacts.models import (
 from tasks.artifacts.weights import load_weights, save_weights
 from tasks.core.encoder import Architecture, Classifier
 from tasks.core.errors import ArtifactError
+from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
 
+LIMITS = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1)
 PIXELS = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 
@@ -24,7 +26,7 @@ def described(classes: list[str], **changed) -> Description:
         "architecture": Architecture(width=4, depth=1, num_stages=2, activation="relu"),
         "mean": [0.4, 0.5, 0.6],
         "std": [0.2, 0.2, 0.3],
-        "canonical": Canonical(size=8, channels=3, resize="pad", max_pixels=100),
+        "canonical": Canonical(size=8, channels=3, resize="pad", limits=LIMITS),
         "classes": classes,
         "fingerprint": {"stage": "x", "run": {"seed": 0}},
     }
@@ -103,7 +105,7 @@ def test_weights_that_do_not_fit_are_refused(classifier_file, changed):
     "changed",
     [
         {"architecture": {"width": 10**6, "depth": 1, "num_stages": 2, "activation": "relu"}},
-        {"canonical": {"size": 0, "channels": 3, "resize": "pad", "max_pixels": 100}},
+        {"canonical": {"size": 0, "channels": 3, "resize": "pad", "limits": LIMITS.model_dump()}},
         {"classes": "cat"},
         {"more": 1},
     ],
