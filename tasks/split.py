@@ -12,17 +12,17 @@ from expectations.suites import clean_suite, splits_suite
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_table, save_rows, save_table
-from tasks.core.duplicates import find_near_pairs
+from tasks.core.near_duplicates import find_candidates, hash_variants, measure_differences
 from tasks.core.params import Section
 from tasks.core.splits import SPLITS, Fractions, assign_splits, check_classes, find_leaks
 
-_CHUNK = 4096
+_CHUNK_BYTES = 16_000_000
 
 
 class Params(Section):
-    """Two images are near-duplicates if their perceptual hashes differ in at most
-    `near_duplicate_bits` of 64 and their canonical pixels by at most `near_duplicate_difference`
-    on average, of a range of 1."""
+    """Two images are near-duplicates if, for one of a few small shifts or crops of the one, their
+    perceptual hashes differ in at most `near_duplicate_bits` of 64, and their lowest frequencies by
+    at most `near_duplicate_difference`, of grey levels in [0, 1]."""
 
     val_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
@@ -58,7 +58,7 @@ def main(
     preload()
     pixels, table = Images(images), load_table(manifest)
     splits = assign_splits(table, Fractions(params.val_fraction, params.test_fraction))
-    leaks = find_leaks(table, splits, find_near_duplicates(pixels, table, params))
+    leaks = find_leaks(table, splits, find_near_duplicates(pixels, params))
     kept = ~table["image_id"].isin(leaks["image_id"])
     labelled = kept & table["label"].notna()
     check_classes(table.loc[labelled, "label"].tolist(), splits[labelled].tolist())
@@ -76,23 +76,27 @@ def main(
     save_json(_counts(table, rows, leaks), out_metrics)
 
 
-def find_near_duplicates(pixels: Images, table: pd.DataFrame, params: Params) -> np.ndarray:
-    """Pairs of rows, int64 (P, 2), that agree by hash and by pixels."""
-    hashes = np.array([int(text, 16) for text in table["perceptual_hash"]], dtype=np.uint64)
-    pairs = find_near_pairs(hashes, params.near_duplicate_bits)
-    near = np.zeros(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), _CHUNK):
-        chunk = pairs[start : start + _CHUNK]
-        left = pixels[chunk[:, 0]].astype(np.int16)
-        difference = np.abs(left - pixels[chunk[:, 1]]).mean(axis=(1, 2, 3)) / 255
-        near[start : start + _CHUNK] = difference <= params.near_duplicate_difference
-    return pairs[near]
+def find_near_duplicates(pixels: Images, params: Params) -> np.ndarray:
+    """Pairs of rows, int64 (P, 2), that agree by hash and then by what the hash was made from."""
+    chunk = max(1, _CHUNK_BYTES // int(np.prod(pixels.image_shape)))
+    rows = np.arange(len(pixels))
+    hashes_NV = np.concatenate([hash_variants(images) for images in pixels.chunks(rows, chunk)])
+    found = find_candidates(hashes_NV, params.near_duplicate_bits)
+    differences = [
+        measure_differences(pixels[query], pixels[target], variant)
+        for query, target, variant in zip(
+            *(np.split(column, range(chunk, len(column), chunk)) for column in found), strict=True
+        )
+    ]
+    near = np.concatenate(differences) <= params.near_duplicate_difference
+    pairs = np.column_stack([found.query, found.target])[near]
+    return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
 def measure_statistics(pixels: Images, rows: np.ndarray) -> Statistics:
     """Of the given rows alone, in one pass."""
     counts = np.zeros((pixels.image_shape[-1], 256), dtype=np.int64)
-    for chunk in pixels.chunks(rows, _CHUNK):
+    for chunk in pixels.chunks(rows, max(1, _CHUNK_BYTES // int(np.prod(pixels.image_shape)))):
         for channel in range(len(counts)):
             counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
     values = np.arange(256) / 255

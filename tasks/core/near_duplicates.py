@@ -1,0 +1,152 @@
+"""Pictures of the same: re-encoded, resized, shifted by a pixel or cropped at the rim.
+
+A picture is hashed by its lowest frequencies. So are the copies that a small shift or crop would
+make of it, which takes no pixels: a shift of a thumbnail is a matrix, and so is the transform.
+
+N images, V variants, P pairs, S side of the thumbnail, K frequencies an axis
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+_S, _K = 32, 8
+# As far as a shift or a crop may go, of the side.
+_SHIFT, _CROP = 1 / 32, 0.05
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_PAIRS_AT_A_TIME = 4_000_000
+
+
+class Candidates(NamedTuple):
+    """Pairs of near hashes: the row `query`, seen as its copy `variant`, and the row `target`."""
+
+    query: np.ndarray
+    target: np.ndarray
+    variant: np.ndarray
+
+
+def _sampled(low: float, high: float, num_from: int, num_to: int) -> np.ndarray:
+    """(num_to, num_from): means of the parts of the stretch from `low` to `high`, in sides.
+
+    What lies beyond the rim repeats it. Parts narrower than a pixel are read off a straight line.
+    """
+    edges = np.linspace(low, high, num_to + 1) * num_from
+    if num_to >= num_from * (high - low):
+        centres = np.clip((edges[:-1] + edges[1:]) / 2 - 0.5, 0, num_from - 1)
+        return np.maximum(1 - np.abs(centres[:, None] - np.arange(num_from)), 0)
+    left, right = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(num_from)
+    overlap = np.minimum(right, pixel + 1) - np.maximum(left, pixel)
+    overlap[:, 0] += np.maximum(0, np.minimum(right[:, 0], 0) - left[:, 0])
+    overlap[:, -1] += np.maximum(0, right[:, 0] - np.maximum(left[:, 0], num_from))
+    overlap = np.maximum(overlap, 0)
+    return overlap / overlap.sum(axis=1, keepdims=True)
+
+
+def _cosines() -> np.ndarray:
+    """(K, S): the first rows of the orthonormal DCT-II (Ahmed, Natarajan and Rao, 1974)."""
+    angles = np.pi * (2 * np.arange(_S) + 1) * np.arange(_K)[:, None] / (2 * _S)
+    return np.cos(angles) * np.sqrt(np.where(np.arange(_K) == 0, 1, 2) / _S)[:, None]
+
+
+def _stretch(low: float, high: float) -> np.ndarray:
+    return (_cosines() @ _sampled(low, high, _S, _S)).astype(np.float32)
+
+
+_SHIFTS = [_stretch(by, 1 + by) for by in (0, -_SHIFT, _SHIFT)]
+_CROPS = [_stretch(*edges) for edges in ((0, 1 - _CROP), (_CROP, 1), (_CROP / 2, 1 - _CROP / 2))]
+# Each maps a thumbnail's rows and columns to frequencies; the first is the picture as it is.
+_VARIANTS = [*product(_SHIFTS, repeat=2), *product(_CROPS, repeat=2)]
+NUM_VARIANTS = len(_VARIANTS)
+
+
+def hash_variants(images_NHWC: np.ndarray) -> np.ndarray:
+    """uint64 (N, V): which of the lowest frequencies are above their median, for the images as they
+    are (column 0) and for the copies that shifts and crops would make of them."""
+    thumbnails_NSS = _thumbnails(images_NHWC)
+    hashes = np.empty((len(images_NHWC), NUM_VARIANTS), dtype=np.uint64)
+    for variant in range(NUM_VARIANTS):
+        # The mean grey level says how bright a picture is, not what it shows.
+        frequencies = _frequencies(thumbnails_NSS, variant).reshape(-1, _K * _K)
+        frequencies[:, 0] = -np.inf
+        above = frequencies > np.median(frequencies[:, 1:], axis=1, keepdims=True)
+        hashes[:, variant] = np.packbits(above, axis=1).view(">u8")[:, 0]
+    return hashes
+
+
+def find_candidates(hashes_NV: np.ndarray, max_bits: int) -> Candidates:
+    """Pairs of which one's variant and the other as it is differ in at most `max_bits` of 64 bits.
+
+    The hash is cut into `max_bits + 1` bands; two hashes that differ in no more bits than that
+    agree in one band at least (pigeonhole; Manku et al., Detecting near-duplicates for web
+    crawling, 2007), so only those that share a band are compared. Of equal hashes only the first
+    row is compared with others, and the rest with it, so that blank images by the thousand cost no
+    more than their number.
+    """
+    targets, firsts, inverse = np.unique(hashes_NV[:, 0], return_index=True, return_inverse=True)
+    found = [_equal(firsts[inverse])]
+    edges = np.linspace(0, 64, max_bits + 2).astype(int)
+    for low, high in pairwise(edges):
+        cut, mask = np.uint64(low), np.uint64((1 << int(high - low)) - 1)
+        order = np.argsort((targets >> cut) & mask, kind="stable")
+        bands = ((targets >> cut) & mask)[order]
+        for variant in range(NUM_VARIANTS):
+            queries, rows = np.unique(hashes_NV[:, variant], return_index=True)
+            keys = (queries >> cut) & mask
+            starts = np.searchsorted(bands, keys, "left")
+            counts = np.searchsorted(bands, keys, "right") - starts
+            for query, place in _joined(starts, counts):
+                target = order[place]
+                near = np.bitwise_count(queries[query] ^ targets[target]) <= max_bits
+                pair = np.column_stack([rows[query[near]], firsts[target[near]]])
+                found.append(np.column_stack([pair, np.full(len(pair), variant)]))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    return Candidates(*pairs.T)
+
+
+def _equal(first_N: np.ndarray) -> np.ndarray:
+    """Each row with the first of its hash, as it is."""
+    return np.column_stack([np.arange(len(first_N)), first_N, np.zeros(len(first_N), int)])
+
+
+def _joined(starts: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each query with each place from its start on, so many at a time that memory stays flat."""
+    ends = np.cumsum(counts)
+    parts = np.arange(_PAIRS_AT_A_TIME, ends[-1] if len(ends) else 0, _PAIRS_AT_A_TIME)
+    for queries in np.split(np.arange(len(counts)), np.unique(np.searchsorted(ends, parts))):
+        repeated = np.repeat(queries, counts[queries])
+        before = np.cumsum(counts[queries]) - counts[queries]
+        within = np.arange(len(repeated)) - np.repeat(before, counts[queries])
+        yield repeated, starts[repeated] + within
+
+
+def measure_differences(
+    queries_PHWC: np.ndarray, targets_PHWC: np.ndarray, variants_P: np.ndarray
+) -> np.ndarray:
+    """Root mean square difference (P,) of the pairs' lowest frequencies, once the query is shifted
+    or cropped as its variant says; grey levels in [0, 1], so that 0 is the same picture."""
+    differences = np.empty(len(variants_P))
+    for variant in np.unique(variants_P):
+        chosen = variants_P == variant
+        apart = _frequencies(_thumbnails(queries_PHWC[chosen]), variant) - _frequencies(
+            _thumbnails(targets_PHWC[chosen]), 0
+        )
+        differences[chosen] = np.sqrt((apart**2).sum(axis=(1, 2))) / _S
+    return differences
+
+
+def _thumbnails(images_NHWC: np.ndarray) -> np.ndarray:
+    """Grey levels in [0, 1], float32 (N, S, S)."""
+    height, width, channels = images_NHWC.shape[1:]
+    weights = _LUMA / 255 if channels == 3 else np.ones(1, np.float32) / 255
+    grey_NHW = images_NHWC.astype(np.float32) @ weights
+    rows, columns = (_sampled(0, 1, side, _S).astype(np.float32) for side in (height, width))
+    return rows @ grey_NHW @ columns.T
+
+
+def _frequencies(thumbnails_NSS: np.ndarray, variant: int) -> np.ndarray:
+    rows, columns = _VARIANTS[variant]
+    return rows @ thumbnails_NSS @ columns.T
