@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 _S, _K = 32, 8
-# As far as a shift or a crop may go, of the side.
+# Of the side: the step of a shift, of which there may be two, and a crop.
 _SHIFT, _CROP = 1 / 32, 0.05
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# A blank picture's frequencies are not nothing, but rounded to it.
+_FAINT = 1e-4
 _PAIRS_AT_A_TIME = 4_000_000
 
 
@@ -55,7 +57,7 @@ def _stretch(low: float, high: float) -> np.ndarray:
     return (_cosines() @ _sampled(low, high, _S, _S)).astype(np.float32)
 
 
-_SHIFTS = [_stretch(by, 1 + by) for by in (0, -_SHIFT, _SHIFT)]
+_SHIFTS = [_stretch(by, 1 + by) for by in (0, -_SHIFT, _SHIFT, -2 * _SHIFT, 2 * _SHIFT)]
 _CROPS = [_stretch(*edges) for edges in ((0, 1 - _CROP), (_CROP, 1), (_CROP / 2, 1 - _CROP / 2))]
 # Each maps a thumbnail's rows and columns to frequencies; the first is the picture as it is.
 _VARIANTS = [*product(_SHIFTS, repeat=2), *product(_CROPS, repeat=2)]
@@ -63,16 +65,15 @@ NUM_VARIANTS = len(_VARIANTS)
 
 
 def hash_variants(images_NHWC: np.ndarray) -> np.ndarray:
-    """uint64 (N, V): which of the lowest frequencies are above their median, for the images as they
-    are (column 0) and for the copies that shifts and crops would make of them."""
+    """uint64 (N, V): the signs of the lowest frequencies, of the images as they are (column 0) and of
+    the copies that shifts and crops would make of them."""
     thumbnails_NSS = _thumbnails(images_NHWC)
     hashes = np.empty((len(images_NHWC), NUM_VARIANTS), dtype=np.uint64)
     for variant in range(NUM_VARIANTS):
         # The mean grey level says how bright a picture is, not what it shows.
         frequencies = _frequencies(thumbnails_NSS, variant).reshape(-1, _K * _K)
-        frequencies[:, 0] = -np.inf
-        above = frequencies > np.median(frequencies[:, 1:], axis=1, keepdims=True)
-        hashes[:, variant] = np.packbits(above, axis=1).view(">u8")[:, 0]
+        frequencies[:, 0] = 0
+        hashes[:, variant] = np.packbits(frequencies > _FAINT, axis=1).view(">u8")[:, 0]
     return hashes
 
 
@@ -92,12 +93,12 @@ def find_candidates(hashes_NV: np.ndarray, max_bits: int) -> Candidates:
         cut, mask = np.uint64(low), np.uint64((1 << int(high - low)) - 1)
         order = np.argsort((targets >> cut) & mask, kind="stable")
         bands = ((targets >> cut) & mask)[order]
+        begins = np.searchsorted(bands, np.arange(int(mask) + 2, dtype=np.uint64))
         for variant in range(NUM_VARIANTS):
             queries, rows = np.unique(hashes_NV[:, variant], return_index=True)
             keys = (queries >> cut) & mask
-            starts = np.searchsorted(bands, keys, "left")
-            counts = np.searchsorted(bands, keys, "right") - starts
-            for query, place in _joined(starts, counts):
+            starts = begins[keys]
+            for query, place in _joined(starts, begins[keys + np.uint64(1)] - starts):
                 target = order[place]
                 near = np.bitwise_count(queries[query] ^ targets[target]) <= max_bits
                 pair = np.column_stack([rows[query[near]], firsts[target[near]]])

@@ -1,5 +1,7 @@
 """Copies are found whatever small thing was done to them; candidates equal brute force."""
 
+from itertools import combinations
+
 import cv2
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def found_at(base: np.ndarray, copies: np.ndarray, max_bits: int = 4) -> np.ndar
     images = np.concatenate([base, copies])
     found = find_candidates(hash_variants(images), max_bits)
     differences = measure_differences(images[found.query], images[found.target], found.variant)
-    near = differences <= 0.02
+    near = differences <= 0.03
     pairs = np.sort(np.column_stack([found.query, found.target])[near], axis=1)
     assert (pairs[:, 1] - pairs[:, 0] == len(base)).all(), "a pair that was not planted"
     return np.isin(np.arange(len(base)), pairs[:, 0])
@@ -87,7 +89,7 @@ def test_the_hash_is_that_of_the_discrete_cosine_transform():
     base = pictures(30, channels=1)
     for image, value in zip(base[..., 0], hash_variants(base)[:, 0], strict=True):
         low = dctn(image.astype(float), norm="ortho")[:8, :8].ravel()
-        bits = np.concatenate([[False], low[1:] > np.median(low[1:])])
+        bits = np.concatenate([[False], low[1:] > 0])
         expected = int("".join("01"[bit] for bit in bits.astype(int)), 2)
         assert (int(value) ^ expected).bit_count() <= 1
 
@@ -128,35 +130,25 @@ def brute_force(hashes_NV: np.ndarray, max_bits: int) -> set[tuple[int, int, int
 
 
 # Few set bits, at both ends and in the middle, so that many are close.
-CLOSE = st.lists(st.sampled_from([0, 1, 2, 7, 8, 21, 31, 32, 62, 63]), max_size=6).map(
-    lambda bits: sum({1 << bit for bit in bits})
+CLOSE = np.array(
+    [
+        sum(1 << bit for bit in bits)
+        for count in range(7)
+        for bits in combinations((0, 1, 2, 7, 8, 21, 31, 32, 62, 63), count)
+    ],
+    np.uint64,
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(CLOSE, min_size=NUM_VARIANTS, max_size=6 * NUM_VARIANTS), st.integers(0, 8))
-def test_candidates_equal_brute_force_up_to_equal_hashes(values, max_bits):
-    rows = len(values) // NUM_VARIANTS
-    hashes = np.array(values[: rows * NUM_VARIANTS], np.uint64).reshape(rows, NUM_VARIANTS)
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 10_000))
+def test_candidates_of_distinct_hashes_equal_brute_force(rows, max_bits, seed):
+    values = np.random.default_rng(seed).permutation(CLOSE)[: rows * NUM_VARIANTS]
+    hashes = values.reshape(rows, NUM_VARIANTS)
     found = find_candidates(hashes, max_bits)
-    triples = set(zip(*(column.tolist() for column in found), strict=True))
-    expected = brute_force(hashes, max_bits)
-    assert triples <= expected
-    # Whoever has a near one is joined with it, or with the first of an equal hash.
-    groups = {(int(hashes[q, v]), int(hashes[t, 0])) for q, t, v in expected if q != t}
-    met = {(int(hashes[q, v]), int(hashes[t, 0])) for q, t, v in triples}
-    assert {pair for pair in groups if pair[0] != pair[1]} <= met | {
-        (int(hashes[t, 0]), int(hashes[t, 0])) for t in range(rows)
-    } | {pair for pair in groups if _is_first_alone(hashes, pair)}
-
-
-def _is_first_alone(hashes: np.ndarray, pair: tuple[int, int]) -> bool:
-    """Whether the two hashes are first seen in the same row, which is no pair with itself."""
-    target = hashes[:, 0].tolist().index(pair[1])
-    return any(
-        pair[0] in hashes[:, v].tolist() and hashes[:, v].tolist().index(pair[0]) == target
-        for v in range(NUM_VARIANTS)
-    )
+    triples = list(zip(*(column.tolist() for column in found), strict=True))
+    assert len(set(triples)) == len(triples)
+    assert set(triples) == brute_force(hashes, max_bits)
 
 
 def test_thousands_of_blank_images_give_a_line_of_pairs():
