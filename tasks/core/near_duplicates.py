@@ -18,6 +18,7 @@ _SHIFT, _CROP = 1 / 32, 0.05
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # A blank picture's frequencies are not nothing, but rounded to it.
 _FAINT = 1e-4
+_LEAST_BANDS = 4
 _PAIRS_AT_A_TIME = 4_000_000
 
 
@@ -65,8 +66,8 @@ NUM_VARIANTS = len(_VARIANTS)
 
 
 def hash_variants(images_NHWC: np.ndarray) -> np.ndarray:
-    """uint64 (N, V): the signs of the lowest frequencies, of the images as they are (column 0) and of
-    the copies that shifts and crops would make of them."""
+    """uint64 (N, V): the signs of the lowest frequencies, of the images as they are (column 0) and
+    of the copies that shifts and crops would make of them."""
     thumbnails_NSS = _thumbnails(images_NHWC)
     hashes = np.empty((len(images_NHWC), NUM_VARIANTS), dtype=np.uint64)
     for variant in range(NUM_VARIANTS):
@@ -88,7 +89,8 @@ def find_candidates(hashes_NV: np.ndarray, max_bits: int) -> Candidates:
     """
     targets, firsts, inverse = np.unique(hashes_NV[:, 0], return_index=True, return_inverse=True)
     found = [_equal(firsts[inverse])]
-    edges = np.linspace(0, 64, max_bits + 2).astype(int)
+    # More bands than need be where few bits may differ: each has a table of its values.
+    edges = np.linspace(0, 64, max(max_bits + 1, _LEAST_BANDS) + 1).astype(int)
     for low, high in pairwise(edges):
         cut, mask = np.uint64(low), np.uint64((1 << int(high - low)) - 1)
         order = np.argsort((targets >> cut) & mask, kind="stable")
