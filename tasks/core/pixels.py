@@ -127,8 +127,9 @@ def _opened(data: bytes, format: str) -> ImageFile.ImageFile:
     except Image.DecompressionBombError as error:
         raise ImageError("too_large", str(error)) from error
     except Exception as error:
+        ends_early = format == "JPEG" and not data.endswith(b"\xff\xd9")
         detail = f"starts like {format}, but its header makes no sense"
-        raise ImageError("corrupt", detail) from error
+        raise ImageError("truncated" if ends_early else "corrupt", detail) from error
 
 
 def _num_frames(image: ImageFile.ImageFile) -> int:

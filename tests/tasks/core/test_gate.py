@@ -61,7 +61,7 @@ def test_a_page_named_like_a_picture_is_refused():
 
 def test_more_bytes_than_allowed_are_refused_unread():
     assert reason(b"\xff\xd8\xff" + bytes(100_000)) == "file_too_large"
-    assert reason(b"\xff\xd8\xff" + bytes(99_997)) == "corrupt"
+    assert reason(b"\xff\xd8\xff" + bytes(99_995) + b"\xff\xd9") == "corrupt"
 
 
 def frames(number: int) -> bytes:
