@@ -1,5 +1,6 @@
 """Copies are found whatever small thing was done to them; candidates equal brute force."""
 
+import io
 from itertools import combinations
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.fft import dctn
 
 from tasks.core.near_duplicates import (
@@ -40,10 +42,10 @@ def found_at(base: np.ndarray, copies: np.ndarray, max_bits: int = 4) -> np.ndar
     return np.isin(np.arange(len(base)), pairs[:, 0])
 
 
-def recompressed(image: np.ndarray, quality: int = 60) -> np.ndarray:
-    return cv2.imdecode(
-        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
-    )
+def recompressed(image: np.ndarray) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=60)
+    return np.asarray(Image.open(file))
 
 
 def resized(image: np.ndarray) -> np.ndarray:
