@@ -1,6 +1,7 @@
 """Sources become an index and shards: the same files give the same bytes, whatever their order."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_the_same_files_give_the_same_index_and_bytes(root, tmp_path):
     assert shards == others
 
 
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar"])
+def test_an_archive_gives_the_bytes_that_its_folder_gives(root, tmp_path, form):
+    (root / "dog" / "7.jpg").write_bytes(jpeg(0, exif=True))
+    (root / "dog" / "8.jpg").write_bytes(jpeg(0))
+    archive = shutil.make_archive(str(tmp_path / "photos"), form, root)
+    first, shards = run(params({"pets": folder(root)}), tmp_path / "one")
+    again, others = run(params({"pets": folder(Path(archive))}), tmp_path / "other")
+    pd.testing.assert_frame_equal(first.index, again.index)
+    assert shards == others
+
+
 def test_sources_come_in_order_of_their_names(root, tmp_path):
     names = {"b": folder(root / ".." / "in"), "a": folder(root)}
     ingested, _ = run(params(names), tmp_path / "out")
@@ -117,7 +129,7 @@ def test_unreadable_files_are_in_the_index_with_their_problem(root, tmp_path):
     (root / "dog" / "91.jpg").write_bytes(b"")
     ingested, _ = run(params({"pets": folder(root)}), tmp_path / "out")
     problems = ingested.index.set_index("path")["problem"]
-    assert problems["pets/dog/8.jpg"] == "No such file or directory"
+    assert problems["pets/dog/8.jpg"] == "unreadable: No such file or directory"
     assert problems["pets/dog/91.jpg"] == ""
     assert ingested.index["image_id"].is_unique
     assert stored(tmp_path / "out", ingested.index)[-3:] == [b""] * 3

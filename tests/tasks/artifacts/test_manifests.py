@@ -123,7 +123,7 @@ def test_a_wrong_row_is_told_by_number(root, row, message):
 
 def test_a_path_is_not_decoded_before_it_is_opened(root):
     (arrival,) = csv(root, "path,label\n%2e%2e/secret.png,cat\n")
-    assert (arrival.data, arrival.problem) == (b"", "No such file or directory")
+    assert (arrival.data, arrival.problem) == (b"", "unreadable: No such file or directory")
     (root / "%2e%2e").mkdir()
     (root / "%2e%2e" / "secret.png").write_bytes(b"inside")
     assert csv(root, "path,label\n%2e%2e/secret.png,cat\n")[0].data == b"inside"
@@ -144,7 +144,7 @@ def test_a_link_within_is_followed(root):
 
 def test_what_cannot_be_read_is_a_problem_of_its_row(root):
     arrivals = csv(root, "path,label\na.png,cat\ngone.png,cat\nin,cat\n")
-    assert [a.problem for a in arrivals][:2] == ["", "No such file or directory"]
+    assert [a.problem for a in arrivals][:2] == ["", "unreadable: No such file or directory"]
     assert arrivals[2].problem and not arrivals[2].data
 
 
