@@ -11,7 +11,8 @@ from pydantic import Field
 
 from tasks.artifacts.archives import find_archive, list_archive
 from tasks.artifacts.folders import Arrival, list_folder
-from tasks.artifacts.manifests import list_manifest, list_parquet
+from tasks.artifacts.manifests import list_manifest
+from tasks.artifacts.parquets import list_parquet
 from tasks.core.digits import Faults, make_digits
 from tasks.core.params import Section
 
