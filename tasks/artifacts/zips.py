@@ -108,4 +108,4 @@ def _kind(listed: zipfile.ZipInfo) -> str:
         return "a link"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a device or pipe"
-    return "folder" if listed.is_dir() or stat.S_ISDIR(mode) else "file"
+    return "folder" if listed.orig_filename.endswith("/") or stat.S_ISDIR(mode) else "file"

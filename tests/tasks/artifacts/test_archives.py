@@ -204,6 +204,12 @@ def test_a_name_that_leads_out_is_refused(tmp_path, make, name, message):
     assert len(str(caught.value)) < 400
 
 
+@makers
+def test_a_member_without_a_name_is_refused(tmp_path, make):
+    with pytest.raises(SourceError, match="member '': its name is empty"):
+        listed(make(tmp_path / "a", [("cat/a.png", b""), ("", b"")]))
+
+
 def test_a_nul_in_a_name_is_refused(tmp_path):
     zipped = make_zip(tmp_path / "a.zip", [("cat/a.png?.txt", b"")])
     zipped.write_bytes(zipped.read_bytes().replace(b"?", b"\0"))
@@ -515,9 +521,26 @@ def test_an_archive_that_becomes_shorter_is_a_problem_of_the_rest(tmp_path):
 
 # Fuzzed
 
+
+def make_zip64(file: Path, members: Members) -> Path:
+    """A zip whose list leaves sizes and places to the records of large archives."""
+    file = make_zip(file, members, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(file, "a") as archive:
+        for entry in archive.filelist:
+            numbers = (entry.file_size, entry.compress_size, entry.header_offset)
+            entry.extra = struct.pack("<HHQQQ", 1, 24, *numbers)
+        archive.comment = b"."  # so that the list is written again
+    file.write_bytes(file.read_bytes()[:-3] + bytes(2))
+    for number in range(len(members)):
+        unknown = 0xFFFFFFFF
+        relisted(file, number, size=unknown, packed=unknown, at=unknown)
+    return file
+
+
 SEEDS = {
     "a.zip": lambda file: make_zip(file, FUZZED, zipfile.ZIP_DEFLATED),
     "b.zip": lambda file: make_zip(file, FUZZED),
+    "large.zip": lambda file: make_zip64(file, FUZZED),
     "a.tar": lambda file: make_tar(file, FUZZED),
     "b.tar": lambda file: make_tar(file, FUZZED, form=tarfile.GNU_FORMAT),
     "a.tgz": lambda file: make_tar(file, FUZZED, "w:gz"),
@@ -559,6 +582,11 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+def mutated_list(data: bytes, rng: np.random.Generator) -> bytes:
+    at = data.index(_CENTRAL)
+    return data[:at] + mutated(data[at:], rng)
+
+
 def with_sums(data: bytes) -> bytes:
     """A tar whose headers have the checksums that fit, so that damage goes deeper."""
     blocks = [bytearray(data[at : at + 512]) for at in range(0, len(data), 512)]
@@ -579,7 +607,8 @@ def test_a_mutated_archive_is_read_or_refused(tmp_path, name):
     refused = read = 0
     with peak_below(8_000_000):
         for number in range(250):
-            data = mutated(unzipped, rng)
+            change = mutated_list if name.endswith(".zip") and number % 3 else mutated
+            data = change(unzipped, rng)
             data = with_sums(data) if "zip" not in name and number % 2 else data
             data = gzip.compress(data, 1) if name.endswith(".tgz") and number % 4 else data
             file.write_bytes(data)
