@@ -1,4 +1,4 @@
-"""Archives of images, read as the folder that they would unpack to, and never unpacked.
+"""Archives of images, read as the folder that they would unpack to, without unpacking them there.
 
 Every member is checked before the first is read. Archives within archives are not opened. In memory
 are one image and, of each member, what the archive lists of it: less than 1 kB.

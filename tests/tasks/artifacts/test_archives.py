@@ -489,6 +489,26 @@ def test_a_tar_that_lies_is_refused(tmp_path, data, message):
             listed(tmp_path / file)
 
 
+def test_a_link_with_a_long_target_is_told_by_its_name(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        entry = tarfile.TarInfo("cat/a.png")
+        entry.type, entry.linkname = tarfile.SYMTYPE, f"{LONG}/{LONG}"
+        archive.addfile(entry)
+    with pytest.raises(SourceError, match=r"member 'cat/a\.png': is a link"):
+        listed(tmp_path / "a.tar")
+
+
+def test_a_folder_has_no_data_whatever_its_size(tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_header("cat", b"5", size=4096) + tar_header() + END)
+    assert [a.path for a in listed(tmp_path / "a.tar")] == ["cat/a.png"]
+
+
+def test_records_end_at_a_nul(tmp_path):
+    header = extension(b"x", record("path", "cat/b.png") + bytes(9))
+    (tmp_path / "a.tar").write_bytes(header + tar_header() + END)
+    assert [a.path for a in listed(tmp_path / "a.tar")] == ["cat/b.png"]
+
+
 def test_many_headers_before_a_member_are_read(tmp_path):
     data = extension(b"x", record("path", "cat/b.png")) * 3000 + tar_header() + END
     (tmp_path / "a.tar").write_bytes(data)
