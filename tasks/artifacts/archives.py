@@ -88,7 +88,7 @@ def _find_images(place: Place, members: Iterable[Member]) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
     total = 0
     for number, (path, member) in enumerate(_checked(place.file, members)):
-        if not path or not is_image_name(path) or not path.startswith(place.inside):
+        if not is_image_name(path) or not path.startswith(place.inside):
             continue
         path = path[len(place.inside) :]
         if any(part.startswith(".") for part in path.split("/")):

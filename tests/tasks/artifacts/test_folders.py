@@ -184,6 +184,15 @@ def test_a_file_is_read_to_its_end(tmp_path, size):
     assert read_file(tmp_path / "f") == ((tmp_path / "f").read_bytes(), "")
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux")
+def test_a_file_longer_than_its_size_is_bounded_too(monkeypatch):
+    assert os.stat("/proc/self/status").st_size == 0
+    assert read_file("/proc/self/status")[0]
+    monkeypatch.setattr("tasks.artifacts.folders.MAX_FILE_BYTES", 10)
+    data, problem = read_file("/proc/self/status")
+    assert data == b"" and problem.startswith("too_many_bytes: ")
+
+
 def test_spaces_and_forms_of_unicode_give_one_label(tmp_path):
     composed, apart = (unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD"))
     make(
