@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 SPLITS = ("train", "val", "test")
+# What people and programs write where a label is missing.
+_NO_LABELS = ["-1", "?", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "none", "null"]
 _MEASURES = ["image_id", "width", "height", "channels", "brightness", "contrast", "sharpness"]
 
 
@@ -48,6 +50,11 @@ def raw_suite() -> Suite:
             Rule(
                 "ExpectColumnUniqueValueCountToBeBetween",
                 {"column": "label", "min_value": 2, "max_value": None},
+            ),
+            Rule(
+                "ExpectColumnValuesToNotBeInSet",
+                {"column": "label", "value_set": _NO_LABELS},
+                "warning",
             ),
         ],
     )

@@ -120,7 +120,7 @@ def find_arrivals(source: Path) -> Iterator[Arrival]:
 def prepare(arrival: Arrival, described: Described) -> Prepared:
     """The same way to canonical pixels as in training."""
     if arrival.problem:
-        return Prepared(arrival.path, None, f"unreadable: {arrival.problem}")
+        return Prepared(arrival.path, None, arrival.problem)
     try:
         pixels = canonical_pixels(arrival.data, arrival.path, described.canonical)
         return Prepared(arrival.path, pixels, "")

@@ -11,10 +11,17 @@ from tasks.core.errors import SourceError
 
 SPLITS = ("train", "val", "test")
 EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+# A 25-megapixel image of four 16-bit channels, uncompressed, has 200 MB. What is larger would be
+# held in memory only to be refused.
+MAX_FILE_BYTES = 1 << 28
 
 
 class Arrival(NamedTuple):
-    """One image as its source gives it. `problem` says why `data` could not be read."""
+    """One image as its source gives it.
+
+    `problem` says why `data` is not there: a reason code (`unreadable`, `too_many_bytes`,
+    `wrong_hash`), a colon, a sentence. It is empty where nothing is wrong.
+    """
 
     path: str
     data: bytes
@@ -34,7 +41,18 @@ def list_folder(root: Path, unlabelled: list[str]) -> Iterator[Arrival]:
         SourceError: the root is missing or empty, an image lies outside every class folder, a
             link leads out of the root, or split names and class names are mixed.
     """
-    paths = find_images(root)
+    for path, split, label in place_images(str(root), find_images(root), unlabelled):
+        data, problem = read_file(f"{root}/{path}")
+        yield Arrival(printable(path), data, label, split, problem=problem)
+
+
+def place_images(
+    root: str, paths: list[str], unlabelled: list[str]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each path with its split and its label, as the names of folders beneath the root say.
+
+    Raises SourceError for an image outside every class folder, and for split names beside others.
+    """
     tops = {path.split("/")[0] for path in paths if "/" in path} - set(unlabelled)
     in_splits = bool(tops & set(SPLITS))
     if in_splits and tops - set(SPLITS):
@@ -44,20 +62,18 @@ def list_folder(root: Path, unlabelled: list[str]) -> Iterator[Arrival]:
             "<train|val|test>/<class>/…, with others named in `unlabelled`"
         )
     for path in paths:
-        split, label = _place(root, path, in_splits, unlabelled)
-        data, problem = read_file(f"{root}/{path}")
-        yield Arrival(printable(path), data, label, split, problem=problem)
+        yield path, *_place(root, path, in_splits, unlabelled)
 
 
 def _place(
-    root: Path, path: str, in_splits: bool, unlabelled: list[str]
+    root: str, path: str, in_splits: bool, unlabelled: list[str]
 ) -> tuple[str | None, str | None]:
     parts = path.split("/")
     if parts[0] in unlabelled:
         return None, None
     split = parts.pop(0) if in_splits and len(parts) > 1 else None
     if len(parts) < 2:
-        raise SourceError(f"{root / path}: lies in no class folder; expected {root}/…<class>/…")
+        raise SourceError(f"{root}/{path}: lies in no class folder; expected {root}/…<class>/…")
     return split, clean_text(parts[0])
 
 
@@ -89,13 +105,22 @@ def find_images(root: Path) -> list[str]:
                     )
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{prefix}{entry.name}/"))
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+            elif is_image_name(entry.name):
                 found.append(prefix + entry.name)
-    if not found:
+    return sorted_images(str(root), found)
+
+
+def is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def sorted_images(root: str, paths: list[str]) -> list[str]:
+    """Raises SourceError if there are none."""
+    if not paths:
         raise SourceError(
             f"{root}: holds no image; expected files ending in {', '.join(sorted(EXTENSIONS))}"
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def _check_inside(path: str, real_root: str) -> None:
@@ -105,27 +130,43 @@ def _check_inside(path: str, real_root: str) -> None:
 
 
 def read_file(path: str | Path) -> tuple[bytes, str]:
-    """The bytes of a file and, if it cannot be read, why not."""
+    """The bytes of a file and, if it cannot be read, the problem as an `Arrival` states it."""
     try:
         # Non-blocking, so that a named pipe cannot hold the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        return b"", error.strerror or type(error).__name__
+        return b"", _unreadable(error)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return b"", "is not a regular file"
-        return _read_all(descriptor, status.st_size), ""
+            return b"", "unreadable: is not a regular file"
+        if problem := too_many_bytes(status.st_size):
+            return b"", problem
+        data = _read_all(descriptor, status.st_size)
+        problem = too_many_bytes(len(data))
+        return b"" if problem else data, problem
     except OSError as error:
-        return b"", error.strerror or type(error).__name__
+        return b"", _unreadable(error)
     finally:
         os.close(descriptor)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"unreadable: {error.strerror or type(error).__name__}"
+
+
+def too_many_bytes(num_bytes: int) -> str:
+    """The problem of a file of that size; empty if it may be read."""
+    if num_bytes <= MAX_FILE_BYTES:
+        return ""
+    return f"too_many_bytes: {num_bytes:,} bytes; expected {MAX_FILE_BYTES:,} at most"
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
     # Descriptors without a file object around them: a third of the time of a small file's `open`.
     data = os.read(descriptor, size + 1)
-    while len(data) != size:
+    # A file may grow while it is read.
+    while len(data) != size and len(data) <= MAX_FILE_BYTES:
         more = os.read(descriptor, 1 << 20)
         if not more:
             break

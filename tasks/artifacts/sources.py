@@ -1,4 +1,4 @@
-"""Where images come from: folders, manifests, Parquet files and the built-in digits.
+"""Where images come from: folders, archives, manifests, Parquet files and the built-in digits.
 
 A source lists what it has in order of path, and reads each file when its turn comes.
 """
@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tasks.artifacts.archives import find_archive, list_archive
 from tasks.artifacts.folders import Arrival, list_folder
-from tasks.artifacts.manifests import list_manifest, list_parquet
+from tasks.artifacts.manifests import list_manifest
+from tasks.artifacts.parquets import list_parquet
 from tasks.core.digits import Faults, make_digits
 from tasks.core.params import Section
 
@@ -22,7 +24,8 @@ class DigitsSource(Section):
 
 class FolderSource(Section):
     """`root/<class>/…` or `root/<train|val|test>/<class>/…`; folders named in `unlabelled` hold
-    images without a class."""
+    images without a class. The root may be an archive (.zip, .tar, .tar.gz, .tgz), or a folder in
+    one (`photos.zip/2026`)."""
 
     type: Literal["folder"]
     root: Annotated[str, Field(min_length=1)]
@@ -60,7 +63,11 @@ def arrivals(source: Source) -> Iterator[Arrival]:
         for digit in make_digits(source.faults):
             yield Arrival(**digit._asdict())
     elif isinstance(source, FolderSource):
-        yield from list_folder(Path(source.root), source.unlabelled)
+        root = Path(source.root)
+        if place := find_archive(root):
+            yield from list_archive(place, source.unlabelled)
+        else:
+            yield from list_folder(root, source.unlabelled)
     elif isinstance(source, ManifestSource):
         yield from list_manifest(Path(source.file))
     else:

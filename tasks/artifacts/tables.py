@@ -37,7 +37,7 @@ def load_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
 def save_csv(frame: pd.DataFrame, path: Path) -> None:
     """Text that a spreadsheet would take for a formula gets an apostrophe before it
     (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    texts = frame.select_dtypes(["object", "string"])
+    texts = frame.select_dtypes(["object", "string", "category"])
     defused = {name: texts[name].map(_defused, na_action="ignore") for name in texts.columns}
     with replacing(path) as temporary:
         frame.assign(**defused).to_csv(temporary, index=False, lineterminator="\n")

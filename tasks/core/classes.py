@@ -1,6 +1,7 @@
 """Classes: renamed, merged and left out as people ask."""
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -11,7 +12,8 @@ def map_classes(labels: pd.Series, renamed: Mapping[str, str], ignored: Sequence
     """Labels after renaming; classes with one new name are merged. Ignored ones become `<NA>`.
 
     Raises:
-        ParamsError: a class that is renamed or ignored does not occur.
+        ParamsError: a class that is renamed or ignored does not occur, or two of the classes that
+            remain look like one.
     """
     present = set(labels.dropna().unique())
     unknown = sorted((set(renamed) | set(ignored)) - present)
@@ -21,4 +23,25 @@ def map_classes(labels: pd.Series, renamed: Mapping[str, str], ignored: Sequence
             f"the labels are {sorted(present)[:50]}"
         )
     mapped = labels.map(lambda label: renamed.get(label, label), na_action="ignore")
-    return mapped.mask(labels.isin(list(ignored))).astype("string")
+    mapped = mapped.mask(labels.isin(list(ignored))).astype("string")
+    _refuse_twins(mapped.dropna().unique())
+    return mapped
+
+
+def _refuse_twins(classes: Iterable[str]) -> None:
+    known: dict[str, str] = {}
+    for name in sorted(classes):
+        twin = known.setdefault(_looks(name), name)
+        if twin != name:
+            raise ParamsError(
+                f"labels {twin!r} and {name!r} differ in case, space or form alone; expected "
+                "clean.classes in params.yaml to give one name to both, or names further apart"
+            )
+
+
+def _looks(name: str) -> str:
+    """What two names have in common that a reader takes for one."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    # Cf: characters that are not seen, such as a space of no width.
+    seen = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    return " ".join(seen.split())

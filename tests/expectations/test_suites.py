@@ -204,6 +204,14 @@ def test_a_warning_is_shown_and_decides_nothing(column):
     assert (shown.column, shown.severity, shown.num_unexpected) == (column, "warning", NUM_ROWS)
 
 
+@pytest.mark.parametrize("label", ["-1", "nan", "None", "?"])
+def test_a_mark_for_no_label_is_shown_and_decides_nothing(label):
+    checked = check(raw_suite(), put("label", label)(raw()))
+    assert checked.broken() == []
+    (shown,) = [finding for finding in checked.findings if not finding.passed]
+    assert (shown.column, shown.severity, shown.num_unexpected) == ("label", "warning", 1)
+
+
 @pytest.mark.parametrize(
     ("rejected", "num_rows", "needed"),
     [(0.1, 100, 90), (0.1, 95, 86), (0.0, 7, 7), (0.5, 1, 1), (0.99, 10, 1), (0.1, 0, 1)],

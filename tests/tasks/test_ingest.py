@@ -1,7 +1,13 @@
 """Sources become an index and shards: the same files give the same bytes, whatever their order."""
 
 import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -85,6 +91,17 @@ def test_the_same_files_give_the_same_index_and_bytes(root, tmp_path):
     assert shards == others
 
 
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar"])
+def test_an_archive_gives_the_bytes_that_its_folder_gives(root, tmp_path, form):
+    (root / "dog" / "7.jpg").write_bytes(jpeg(0, exif=True))
+    (root / "dog" / "8.jpg").write_bytes(jpeg(0))
+    archive = shutil.make_archive(str(tmp_path / "photos"), form, root)
+    first, shards = run(params({"pets": folder(root)}), tmp_path / "one")
+    again, others = run(params({"pets": folder(Path(archive))}), tmp_path / "other")
+    pd.testing.assert_frame_equal(first.index, again.index)
+    assert shards == others
+
+
 def test_sources_come_in_order_of_their_names(root, tmp_path):
     names = {"b": folder(root / ".." / "in"), "a": folder(root)}
     ingested, _ = run(params(names), tmp_path / "out")
@@ -111,16 +128,95 @@ def test_metadata_goes_unless_it_is_kept(root, tmp_path):
     assert SECRET in b"".join(kept.values())
 
 
-def test_unreadable_files_are_in_the_index_with_their_problem(root, tmp_path):
-    for name in ("8.jpg", "9.jpg"):
-        (root / "dog" / name).symlink_to("gone.jpg")
-    (root / "dog" / "91.jpg").write_bytes(b"")
-    ingested, _ = run(params({"pets": folder(root)}), tmp_path / "out")
-    problems = ingested.index.set_index("path")["problem"]
-    assert problems["pets/dog/8.jpg"] == "No such file or directory"
-    assert problems["pets/dog/91.jpg"] == ""
-    assert ingested.index["image_id"].is_unique
-    assert stored(tmp_path / "out", ingested.index)[-3:] == [b""] * 3
+def test_a_hash_is_checked_against_the_file_as_it_came(root, tmp_path):
+    data = {"0.jpg": jpeg(0, exif=True), "2.jpg": jpeg(2, exif=True)}
+    lines = ["path,label,sha256"]
+    for name, bytes_ in data.items():
+        (root / "cat" / name).write_bytes(bytes_)
+        lines.append(f"cat/{name},cat,{sha256(bytes_).hexdigest()}")
+    lines.append(f"cat/4.jpg,cat,{'0' * 64}")
+    (root / "m.csv").write_text("\n".join(lines))
+    source = {"type": "manifest", "file": str(root / "m.csv")}
+    ingested, shards = run(params({"pets": source}), tmp_path / "out")
+    assert ingested.index["problem"].str.partition(": ")[0].tolist() == ["", "", "wrong_hash"]
+    assert stored(tmp_path / "out", ingested.index)[2] == b""
+    assert SECRET not in b"".join(shards.values())
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may read everything; nobody may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_files_with_faults_are_in_the_index_with_their_problem(root):
+    dog = root / "dog"
+    os.mkfifo(dog / "fifo.jpg")
+    (dog / "folder.jpg").mkdir()
+    (dog / "folder.jpg" / "inner.jpg").write_bytes(jpeg(7))
+    (dog / "gone.jpg").symlink_to("nowhere.jpg")
+    (dog / "loop.jpg").symlink_to("loop.jpg")
+    (dog / "pipe.jpg").symlink_to("fifo.jpg")
+    (dog / "zero.jpg").write_bytes(b"")
+    with (dog / "huge.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    with TemporaryDirectory() as out:
+        ingested, _ = run(params({"pets": folder(root)}), Path(out) / "out")
+        lengths = [len(data) for data in stored(Path(out) / "out", ingested.index)]
+    index = ingested.index.set_index("path").assign(length=lengths)
+    problems = index.loc[index["problem"] != "", "problem"]
+    assert problems.rename(lambda path: path.removeprefix("pets/dog/")).to_dict() == {
+        "fifo.jpg": "unreadable: is not a regular file",
+        "gone.jpg": "unreadable: No such file or directory",
+        "huge.jpg": "too_many_bytes: 1,099,511,627,776 bytes; expected 268,435,456 at most",
+        "loop.jpg": "unreadable: Too many levels of symbolic links",
+        "pipe.jpg": "unreadable: is not a regular file",
+    }
+    assert (index["length"] == 0).sum() == 6 and index["length"]["pets/dog/zero.jpg"] == 0
+    assert index["length"]["pets/dog/folder.jpg/inner.jpg"] > 0
+    assert index["image_id"].is_unique
+
+
+def test_a_file_that_may_not_be_read_is_in_the_index_with_its_problem():
+    # Not beneath pytest's folder, which others may not enter.
+    with TemporaryDirectory() as place:
+        root, out = Path(place) / "in", Path(place) / "out"
+        (root / "cat").mkdir(parents=True)
+        for name in ("a.jpg", "b.jpg"):
+            (root / "cat" / name).write_bytes(jpeg(1))
+        (root / "cat" / "a.jpg").chmod(0)
+        out.mkdir()
+        for path, mode in ((place, 0o755), (out, 0o777)):
+            os.chmod(path, mode)
+        with unprivileged():
+            ingested = ingest(params({"pets": folder(root)}), ShardWriter(out, 100_000))
+    assert ingested.index["problem"].tolist() == ["unreadable: Permission denied", ""]
+
+
+def test_a_file_that_vanishes_while_others_are_read_is_in_the_index(root, tmp_path):
+    class Vanishing(ShardWriter):
+        def add(self, image):
+            (root / "dog" / "5.jpg").unlink(missing_ok=True)
+            super().add(image)
+
+    (tmp_path / "out").mkdir()
+    ingested = ingest(params({"pets": folder(root)}), Vanishing(tmp_path / "out", 100_000))
+    assert ingested.index["problem"].tolist()[:-1] == [""] * 5
+    assert ingested.index["problem"].iloc[-1] == "unreadable: No such file or directory"
+
+
+def test_a_link_out_of_the_root_stops_the_run(root, tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(jpeg(9))
+    (root / "dog" / "9.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(SourceError, match=r"9\.jpg: is a link that leads out of"):
+        run(params({"pets": folder(root)}), tmp_path / "out")
 
 
 def test_planted_faults_are_told_apart_from_the_index(tmp_path):

@@ -150,12 +150,12 @@ def test_a_named_pipe_does_not_hold_the_run(tmp_path):
     assert (arrival.path, arrival.data, arrival.problem) == (
         "cat/pipe.png",
         b"",
-        "is not a regular file",
+        "unreadable: is not a regular file",
     )
 
 
 def test_what_cannot_be_read_is_a_problem(tmp_path):
-    assert read_file(tmp_path / "gone") == (b"", "No such file or directory")
+    assert read_file(tmp_path / "gone") == (b"", "unreadable: No such file or directory")
     data, problem = read_file(tmp_path)
     assert data == b"" and problem
 
@@ -175,13 +175,22 @@ def test_a_file_that_vanishes_after_listing_is_a_problem_of_its_own(tmp_path):
 def test_a_file_without_permission_is_a_problem(tmp_path):
     make(tmp_path, "cat/a.png")
     (tmp_path / "cat" / "a.png").chmod(0)
-    assert listed(tmp_path)[0].problem == "Permission denied"
+    assert listed(tmp_path)[0].problem == "unreadable: Permission denied"
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3_000_001])
 def test_a_file_is_read_to_its_end(tmp_path, size):
     (tmp_path / "f").write_bytes(os.urandom(size))
     assert read_file(tmp_path / "f") == ((tmp_path / "f").read_bytes(), "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux")
+def test_a_file_longer_than_its_size_is_bounded_too(monkeypatch):
+    assert os.stat("/proc/self/status").st_size == 0
+    assert read_file("/proc/self/status")[0]
+    monkeypatch.setattr("tasks.artifacts.folders.MAX_FILE_BYTES", 10)
+    data, problem = read_file("/proc/self/status")
+    assert data == b"" and problem.startswith("too_many_bytes: ")
 
 
 def test_spaces_and_forms_of_unicode_give_one_label(tmp_path):

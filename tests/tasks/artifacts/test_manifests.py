@@ -1,17 +1,16 @@
-"""Manifests and Parquet files: what is right arrives, what is wrong is told by row."""
+"""Manifests: what is right arrives, what is wrong is told by row."""
 
-import json
+import unicodedata
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.artifacts.folders import Arrival
-from tasks.artifacts.manifests import list_manifest, list_parquet
+from tasks.artifacts.manifests import list_manifest
 from tasks.core.errors import SourceError
 
 
@@ -82,7 +81,9 @@ def test_labels_are_text_whatever_they_look_like(root, label):
         (b"label\ncat\n", r"lacks the columns \['path'\]"),
         (b"Path,Label\na.png,cat\n", r"lacks the columns \['path', 'label'\].*found \['Path'"),
         (b"path,label,label\na.png,cat,dog\n", r"has the columns \['label'\] more than once"),
-        (b"path,label\na.png,cat\na.png,dog\n", "names 'a.png' more than once"),
+        (b"path,label\na.png,cat\na.png,dog\n", "row 2: names 'a.png', which a row before"),
+        (b"path,label\na.png,cat\n./a.png,cat\n", "row 2: names 'a.png', which a row before"),
+        (b"path,label\nin//x.png,cat\nin/./x.png,cat\n", "row 2: names 'in/x.png', which"),
         (b"path,label\na.png\n", "row 1 has 1 cells"),
         (b"path,label\nx.png,cat\na.png,cat,dog\n", "row 2 has 3 cells"),
         (b"path,label\na.png,cat,\n", "row 1 has 3 cells"),
@@ -123,7 +124,7 @@ def test_a_wrong_row_is_told_by_number(root, row, message):
 
 def test_a_path_is_not_decoded_before_it_is_opened(root):
     (arrival,) = csv(root, "path,label\n%2e%2e/secret.png,cat\n")
-    assert (arrival.data, arrival.problem) == (b"", "No such file or directory")
+    assert (arrival.data, arrival.problem) == (b"", "unreadable: No such file or directory")
     (root / "%2e%2e").mkdir()
     (root / "%2e%2e" / "secret.png").write_bytes(b"inside")
     assert csv(root, "path,label\n%2e%2e/secret.png,cat\n")[0].data == b"inside"
@@ -144,7 +145,7 @@ def test_a_link_within_is_followed(root):
 
 def test_what_cannot_be_read_is_a_problem_of_its_row(root):
     arrivals = csv(root, "path,label\na.png,cat\ngone.png,cat\nin,cat\n")
-    assert [a.problem for a in arrivals][:2] == ["", "No such file or directory"]
+    assert [a.problem for a in arrivals][:2] == ["", "unreadable: No such file or directory"]
     assert arrivals[2].problem and not arrivals[2].data
 
 
@@ -152,11 +153,72 @@ def test_a_hash_that_differs_is_a_problem_and_keeps_the_bytes_out(root):
     good, bad = sha256(b"A").hexdigest().upper(), "0" * 64
     first, second = csv(root, f"path,label,sha256\na.png,cat,{good}\nin/b c.png,cat,{bad}\n")
     assert (first.data, first.problem) == (b"A", "")
+    found = sha256(b"B").hexdigest()
     assert (second.data, second.problem) == (
         b"",
-        "sha256 differs from the manifest's 000000000000…",
+        f"wrong_hash: sha256 is {found}; the manifest states {bad}",
     )
     assert csv(root, "path,label,sha256\na.png,cat,\n")[0].problem == ""
+
+
+def test_a_hash_says_nothing_of_a_file_that_is_not_there(root):
+    (arrival,) = csv(root, f"path,label,sha256\ngone.png,cat,{'0' * 64}\n")
+    assert arrival.problem == "unreadable: No such file or directory"
+
+
+@pytest.mark.parametrize("stated", ["0" * 63, "0" * 65, "g" * 64, "sha256:" + "0" * 64, "0x0"])
+def test_a_hash_that_is_none_is_told(root, stated):
+    message = r"row 1 \(a\.png\): sha256 '.*' is not 64 hexadecimal digits"
+    with pytest.raises(SourceError, match=message):
+        csv(root, f"path,label,sha256\na.png,cat,{stated}\n")
+
+
+@pytest.mark.parametrize(
+    "label", ['=HYPERLINK(""http://a/"",""b"")', "<script>alert(1)</script>", "-1", "inf", "1.0"]
+)
+def test_a_label_stays_the_text_that_it_is(root, label):
+    quoted = f'path,label\na.png,"{label}"\n'
+    assert csv(root, quoted)[0].label == label.replace('""', '"')
+
+
+def test_twins_by_space_and_form_are_one_label(root):
+    for name in "cdef":
+        (root / f"{name}.png").write_bytes(b"")
+    apart, composed = unicodedata.normalize("NFD", "é"), unicodedata.normalize("NFC", "é")
+    arrivals = csv(
+        root,
+        f'path,label\na.png,{apart}\nc.png,{composed}\nd.png, {composed} \ne.png,"{composed}\n"\n'
+        "f.png,É\n",
+    )
+    assert [a.label for a in arrivals] == [composed] * 4 + ["É"]
+
+
+@pytest.mark.parametrize("text", ["a.png,\nin/b c.png,\n", 'a.png," "\nin/b c.png,""\n'])
+def test_a_column_of_empty_labels_is_no_label(root, text):
+    assert [a.label for a in csv(root, f"path,label\n{text}")] == [None, None]
+
+
+def test_moments_may_lie_ahead_and_be_equal(root):
+    rows = "a.png,cat,2999-01-01\nin/b c.png,cat,2999-01-01\n"
+    arrivals = csv(root, f"path,label,captured_at\n{rows}")
+    assert [a.captured_at for a in arrivals] == ["2999-01-01T00:00:00+00:00"] * 2
+
+
+@pytest.mark.parametrize("column", ["path", "label", "group", "split", "captured_at", "sha256"])
+def test_a_cell_without_end_is_told_in_few_words(root, column):
+    row = {"path": "a.png", "label": "cat", column: "x" * 1_000_000}
+    with pytest.raises(SourceError, match=f"{column} 'xxx.* has 1,000,000 characters") as caught:
+        parquet(root, **{name: [value] for name, value in row.items()})
+    assert len(str(caught.value)) < 500
+    row[column] = "x" * 5000
+    with pytest.raises(SourceError, match=f"{column} 'xxx.* has 5,000 characters"):
+        csv(root, f"{','.join(row)}\n{','.join(row.values())}\n")
+
+
+def test_an_archive_is_no_manifest(root):
+    (root / "m.zip").write_bytes(b"PK")
+    with pytest.raises(SourceError, match=r"m\.zip: is an archive"):
+        list(list_manifest(root / "m.zip"))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +250,31 @@ def test_moments_become_utc(root, text, moment):
 def test_another_moment_is_refused(root, text):
     with pytest.raises(SourceError, match=r"row 1 \(a\.png\): captured_at '"):
         csv(root, f"path,label,captured_at\na.png,cat,{text}\n")
+
+
+def test_whole_numbers_stay_whole_beside_empty_cells(root):
+    arrivals = parquet(
+        root,
+        path=["a.png", "in/b c.png"],
+        label=pa.array([7, None], pa.int64()),
+        group=pa.array([None, 2**60 + 1], pa.int64()),
+    )
+    assert [(a.label, a.group) for a in arrivals] == [("7", None), (None, str(2**60 + 1))]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf")])
+@pytest.mark.parametrize("column", ["label", "group", "captured_at", "sha256"])
+def test_a_number_without_end_is_told(root, column, value):
+    cells = {"path": ["a.png"], "label": ["cat"], column: [value]}
+    with pytest.raises(SourceError, match=f"{column} -?inf is float, expected text"):
+        parquet(root, **cells)
+
+
+def test_a_column_of_nan_is_empty(root):
+    (arrival,) = parquet(root, path=["a.png"], label=[float("nan")], group=[float("nan")])
+    assert (arrival.label, arrival.group) == (None, None)
+    with pytest.raises(SourceError, match="row 1: path nan is not text"):
+        parquet(root, path=[float("nan")], label=["cat"])
 
 
 def test_parquet_types_are_read(root):
@@ -237,88 +324,3 @@ def test_a_missing_manifest_is_told(root):
     for path in (root / "gone.csv", root):
         with pytest.raises(SourceError, match="no such manifest"):
             list(list_manifest(path))
-
-
-IMAGES = pa.array(
-    [
-        {"bytes": b"0", "path": "x"},
-        {"bytes": b"1", "path": None},
-        {"bytes": None, "path": "y"},
-        None,
-    ],
-    pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-)
-
-
-def hugging_face(file: Path, names: list[str] | None, labels: pa.Array) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    features: dict = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})} if names else None
-    table = pa.table({"image": IMAGES, "label": labels})
-    pq.write_table(table.replace_schema_metadata(metadata), file)
-
-
-def test_class_names_are_read_from_the_schema(tmp_path):
-    hugging_face(tmp_path / "f.parquet", ["cat", "dog"], pa.array([1, 0, None, 1]))
-    arrivals = list(list_parquet(tmp_path / "f.parquet"))
-    assert [a.label for a in arrivals] == ["dog", "cat", None, "dog"]
-    assert [a.data for a in arrivals] == [b"0", b"1", b"", b""]
-    assert [a.path for a in arrivals] == [f"f.parquet/{n:08d}" for n in range(4)]
-
-
-def test_labels_without_names_are_numbers_as_text(tmp_path):
-    hugging_face(tmp_path / "f.parquet", None, pa.array([1, 0, None, 12]))
-    assert [a.label for a in list_parquet(tmp_path / "f.parquet")] == ["1", "0", None, "12"]
-    hugging_face(tmp_path / "f.parquet", ["cat"], pa.array([0, -1, 5, None]))
-    assert [a.label for a in list_parquet(tmp_path / "f.parquet")] == ["cat", "-1", "5", None]
-
-
-def test_splits_come_from_file_names_in_order(tmp_path):
-    for name in ("train-00000-of-00002", "train-00001-of-00002", "validation-0", "test", "other"):
-        hugging_face(tmp_path / "data" / f"{name}.parquet", None, pa.array(["c"] * 4))
-    found = [(a.path, a.split) for a in list_parquet(tmp_path) if a.path.endswith("/00000000")]
-    assert found == [
-        ("data/other.parquet/00000000", None),
-        ("data/test.parquet/00000000", "test"),
-        ("data/train-00000-of-00002.parquet/00000000", "train"),
-        ("data/train-00001-of-00002.parquet/00000000", "train"),
-        ("data/validation-0.parquet/00000000", "val"),
-    ]
-
-
-def test_images_without_labels_arrive(tmp_path):
-    pq.write_table(pa.table({"image": IMAGES}), tmp_path / "f.parquet")
-    assert [a.label for a in list_parquet(tmp_path / "f.parquet")] == [None] * 4
-
-
-@pytest.mark.parametrize(
-    "frame", [{"picture": [b""]}, {"image": [b""]}, {"image": [{"path": "x"}]}]
-)
-def test_another_layout_is_told(tmp_path, frame):
-    pd.DataFrame(frame).to_parquet(tmp_path / "f.parquet")
-    with pytest.raises(
-        SourceError, match=r"f\.parquet: expected a column `image` of \{bytes, path\}"
-    ):
-        list(list_parquet(tmp_path / "f.parquet"))
-
-
-def test_a_label_of_another_type_in_parquet_is_told(tmp_path):
-    hugging_face(tmp_path / "f.parquet", None, pa.array([None, 1.5, None, None]))
-    with pytest.raises(SourceError, match=r"f\.parquet: row 2: label 1\.5 is float"):
-        list(list_parquet(tmp_path / "f.parquet"))
-
-
-def test_no_parquet_files_are_told(tmp_path):
-    for path in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(SourceError, match=r"no such file, and no folder with \.parquet files"):
-            list(list_parquet(path))
-
-
-def test_torn_parquet_is_told(tmp_path):
-    file = tmp_path / "f.parquet"
-    hugging_face(file, None, pa.array(["c"] * 4))
-    whole = file.read_bytes()
-    for torn in (b"", whole[:-1], whole[:60] + bytes(40) + whole[100:]):
-        file.write_bytes(torn)
-        with pytest.raises(SourceError, match=r"f\.parquet: is not a readable Parquet file"):
-            list(list_parquet(file))

@@ -1,5 +1,7 @@
 """A source is chosen by its type, and its section says no more than it knows."""
 
+import zipfile
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +21,8 @@ def root(tmp_path):
     (tmp_path / "m.csv").write_text("path,label\ncat/a.png,dog\n")
     table = pa.table({"image": [{"bytes": b"P", "path": "p"}], "label": ["fox"]})
     pq.write_table(table, tmp_path / "f.parquet")
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        archive.write(tmp_path / "cat" / "a.png", "in/fox/z.png")
     return tmp_path
 
 
@@ -27,6 +31,8 @@ def root(tmp_path):
     [
         ({"type": "folder", "root": ""}, ("cat/a.png", b"A", "cat")),
         ({"type": "folder", "root": "", "unlabelled": ["cat"]}, ("cat/a.png", b"A", None)),
+        ({"type": "folder", "root": "f.zip/in"}, ("fox/z.png", b"A", "fox")),
+        ({"type": "folder", "root": "f.zip", "unlabelled": ["in"]}, ("in/fox/z.png", b"A", None)),
         ({"type": "manifest", "file": "m.csv"}, ("cat/a.png", b"A", "dog")),
         ({"type": "parquet", "root": "f.parquet"}, ("f.parquet/00000000", b"P", "fox")),
     ],

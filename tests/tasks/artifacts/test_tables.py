@@ -96,7 +96,7 @@ def test_pickled_rows_are_not_loaded(tmp_path):
 @pytest.mark.parametrize(
     "formula", ['=HYPERLINK("http://a/","b")', "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1"]
 )
-@pytest.mark.parametrize("dtype", [object, "string"])
+@pytest.mark.parametrize("dtype", [object, "string", "category"])
 def test_formulas_become_text(tmp_path, formula, dtype):
     cells = [formula, "a=b", None, "", f"a{formula}"]
     frame = pd.DataFrame({"label": pd.Series(cells, dtype=dtype), "n": -1})
