@@ -137,8 +137,9 @@ def _frame(group: MeasuredGroup) -> pd.DataFrame:
 def find_rejected(arrived: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
     """The quarantine: image_id, path, reason, detail, content_hash of every row that must not go
     on. What its source could not give is told before what its bytes are."""
-    unread = arrived.loc[arrived["problem"] != "", ["image_id", "problem"]]
-    unread = unread.rename(columns={"problem": "detail"}).assign(reason="unreadable")
+    unread = arrived.loc[arrived["problem"] != "", ["image_id", "problem"]].astype("string")
+    told = unread["problem"].str.split(": ", n=1)
+    unread = unread[["image_id"]].assign(reason=told.str[0], detail=told.str[1])
     known = rejected[~rejected["image_id"].isin(unread["image_id"])]
     reasons = pd.concat([unread, known], ignore_index=True)
     quarantine = arrived[["image_id", "path"]].merge(reasons, on="image_id")

@@ -15,6 +15,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 # Every reason for which a row may be in the quarantine.
 REASONS = {
     "unreadable": "the source could not be read",
+    "too_many_bytes": "more bytes than a source reads of one file",
     "wrong_hash": "the file is not the one whose sha256 the manifest gives",
     "empty": "the file has no bytes",
     "file_too_large": "more bytes than `validate.max_file_bytes`",

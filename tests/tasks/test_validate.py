@@ -116,11 +116,11 @@ def rejected(*rows: tuple[str, str]) -> pd.DataFrame:
 
 def test_what_could_not_be_read_goes_before_what_could_not_be_decoded():
     quarantine = find_rejected(
-        arrived(("a", ""), ("b", "Permission denied"), ("c", "")),
+        arrived(("a", ""), ("b", "wrong_hash: not 12: but 34"), ("c", "")),
         rejected(("b", "empty"), ("c", "corrupt")),
     )
     assert list(quarantine.itertuples(index=False, name=None)) == [
-        ("b", "s/b", "unreadable", "Permission denied", "b"),
+        ("b", "s/b", "wrong_hash", "not 12: but 34", "b"),
         ("c", "s/c", "corrupt", "why", "c"),
     ]
 
@@ -154,9 +154,9 @@ def checked(*passed: tuple[bool, str]) -> Checked:
     ],
 )
 def test_only_a_critical_finding_fails(findings, verdict):
-    quarantine = find_rejected(arrived(("a", ""), ("b", "x")), rejected())
+    quarantine = find_rejected(arrived(("a", ""), ("b", "unreadable: x")), rejected())
     document = judge(
-        arrived(("a", ""), ("b", "x")),
+        arrived(("a", ""), ("b", "unreadable: x")),
         quarantine,
         NO_ISSUES,
         [checked((True, "critical")), checked(*findings)],
