@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,22 @@ def test_what_was_recorded_is_made_again_and_nothing_is_touched(
     after = state_of(checkout)
     # DVC keeps temporary files of its own beside the cache.
     assert {name for name in before if before[name] != after[name]} <= {".dvc"}
+
+
+def test_a_workspace_left_by_a_killed_run_is_deleted_by_the_next(checkout: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-m", "tasks.verify", "ingest"])
+    deadline = time.monotonic() + 60
+    while not (left := list(checkout.glob(".cache/verify-*/params.yaml"))):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert left[0].is_file()
+    in_use = checkout / f".cache/verify-{os.getppid()}-in-use"
+    in_use.mkdir()
+    assert main(["ingest"]) == 0
+    assert list(checkout.glob(".cache/verify-*")) == [in_use]
+    in_use.rmdir()
 
 
 def test_a_record_that_nothing_explains_differs(
