@@ -1,4 +1,7 @@
-"""Recorded results, made again by the real stages in a checkout of their own."""
+"""Recorded results, made again by the real stages in a checkout of their own.
+
+Long because it holds the ways to spoil a checkout.
+"""
 
 import json
 import os
@@ -13,12 +16,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from benchmarks.workspace import copy_project, repro, run, set_params
 from tasks.artifacts.dvc_cache import Cache, Recorded, hash_as_dvc, load_lock
 from tasks.artifacts.scratch import Checkout, known_to_git, scratch_workspace
 from tasks.core.errors import ArtifactError
 from tasks.verify import changed_fingerprint, main
 
-ROOT = Path(__file__).parents[2]
 FEW = {
     **{f"{kind}_fraction": 0.03 for kind in ("truncated", "duplicate", "wrong_label")},
     "thinned": {str(digit): 0.2 for digit in range(10)},
@@ -27,31 +30,14 @@ FEW = {
 FAULTS = "data/raw/faults.parquet"
 
 
-def dvc(root: Path, *arguments: str) -> None:
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=root,
-        env={**os.environ, "PATH": path},
-        check=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def recorded_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which the stages up to split have run."""
     root = tmp_path_factory.mktemp("recorded") / "checkout"
-    for name in known_to_git(ROOT) - {"dvc.lock"}:
-        # What stages write belongs to the checkout that ran them.
-        if not name.startswith(("metrics/", "reports/", "tests/")) and (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-    yaml = YAML()
-    params = yaml.load(root / "params.yaml")
-    params["ingest"]["sources"] = {"digits": {"type": "digits", "faults": FEW}}
-    yaml.dump(params, root / "params.yaml")
+    copy_project(root)
+    set_params(root, {"ingest.sources": {"digits": {"type": "digits", "faults": FEW}}})
     subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
-    dvc(root, "repro", "-q", "split")
+    repro(root, "split")
     return root
 
 
@@ -259,7 +245,7 @@ def test_a_folder_hashes_as_dvc_has_it_and_comes_back_whole(checkout: Path) -> N
     for name in ("b", "a/ü", "a.b", "a/c/d", "A"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    dvc(checkout, "add", "-q", "models/champion")
+    run(checkout, "python", "-m", "dvc", "add", "-q", "models/champion")
     md5 = YAML().load(checkout / "models" / "champion.dvc")["outs"][0]["md5"]
     assert hash_as_dvc(folder) == md5
     opened = Checkout(checkout, known_to_git(checkout), Cache(checkout / ".dvc" / "cache"))
