@@ -22,7 +22,8 @@ _ROOMS = ("tasks", "expectations", "pages")
 def load_sections() -> dict[str, Any]:
     """All sections of params.yaml, by name, unchecked.
 
-    Raises ArtifactError if it is no YAML, ParamsError if it is not here or has no sections.
+    Raises ArtifactError if it or dvc.yaml is no YAML, ParamsError if one is not here or holds
+    something else.
     """
     for path in (PARAMS, GRAPH):
         if not path.is_file():
@@ -61,7 +62,11 @@ def check_sections(sections: dict[str, Any]) -> None:
 
 
 def _stages() -> list[str]:
-    return list(load_yaml(GRAPH)["stages"])
+    graph = load_yaml(GRAPH)
+    stages = graph.get("stages") if isinstance(graph, dict) else None
+    if not isinstance(stages, dict):
+        raise ParamsError(f"{GRAPH}: expected a mapping with the key 'stages', one entry per stage")
+    return list(stages)
 
 
 def _mistakes(name: str, sections: dict[str, Any]) -> list[str]:

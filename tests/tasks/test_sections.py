@@ -154,3 +154,10 @@ def test_a_module_that_is_renamed_has_all_checked_again(project: Path) -> None:
     assert check(project) == BOTH
     (project / "tasks/core/errors2.py").rename(project / "tasks/core/errors3.py")
     assert check(project) == BOTH
+
+
+@pytest.mark.parametrize("text", ["", "stages:\n", "stages: [sow]\n", "plots: {}\n"])
+def test_a_graph_without_stages_is_told(project: Path, text: str) -> None:
+    (project / "dvc.yaml").write_text(text)
+    said = "dvc.yaml: expected a mapping with the key 'stages', one entry per stage"
+    assert check(project) == [said]
