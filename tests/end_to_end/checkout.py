@@ -126,7 +126,7 @@ class Checkout(NamedTuple):
                 continue
         return found
 
-    def await_nobody(self, seconds: float = 8.0) -> None:
+    def await_nobody(self, seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
