@@ -71,8 +71,15 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def make_clone(folder: Path) -> Path:
-    """Copies the project's tracked and untracked files into `folder`, as one commit in which
-    nothing has run yet."""
+    """A copy of the project in `folder`, as one commit in which nothing has run yet."""
+    copy_project(folder)
+    run(folder, "git", "init", "--quiet")
+    commit_all(folder, "Begin")
+    return folder
+
+
+def copy_project(folder: Path) -> None:
+    """Copies what git tracks or would take, without what earlier runs recorded."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -81,6 +88,7 @@ def make_clone(folder: Path) -> Path:
         text=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
+        # Git also lists what was deleted and not yet committed.
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
@@ -90,9 +98,6 @@ def make_clone(folder: Path) -> Path:
     champion = folder / "models" / "champion"
     champion.mkdir(parents=True, exist_ok=True)
     (champion / "NONE").touch()
-    run(folder, "git", "init", "--quiet")
-    commit_all(folder, "Begin")
-    return folder
 
 
 def commit_all(root: Path, message: str) -> None:
@@ -101,7 +106,8 @@ def commit_all(root: Path, message: str) -> None:
 
 
 def set_params(root: Path, values: Mapping[str, Any]) -> None:
-    """Sets `section.key` → value in a clone's params.yaml, which keeps its comments."""
+    """Sets `section.key` → value in a clone's params.yaml, which keeps its comments; a key that is
+    not there is added."""
     yaml = YAML()
     path = root / "params.yaml"
     document = yaml.load(path)

@@ -25,10 +25,10 @@ def serve_flows(root: Path, interval_seconds: float | None) -> None:
         ServerError: there is no PREFECT_API_URL, and no server could be started.
     """
     deployments = load_deployments(root / "prefect.yaml", interval_seconds)
-    with any_server(root) as url:
-        print(f"Prefect: {url.removesuffix('/api')}", flush=True)
-        os.environ[SERVED] = "1"
-        serve(*deployments)
+    url = any_server(root)
+    print(f"Prefect: {url.removesuffix('/api')}", flush=True)
+    os.environ[SERVED] = "1"
+    serve(*deployments)
 
 
 def main(argv: list[str]) -> int:

@@ -26,9 +26,9 @@ def demo(publish: bool) -> None:
         FlowFailed: the params are wrong, or a stage or the publishing failed.
     """
     outcomes: dict[str, Outcome] = {}
-    with any_server(Path.cwd()):
-        first = data(wait_seconds=0.0)
-        second = training(publish=publish, wait_seconds=0.0)
+    any_server(Path.cwd())
+    first = data(wait_seconds=0.0)
+    second = training(publish=publish, wait_seconds=0.0)
     for outcome in (*first, *second):
         # The second flow skips what the first has just done, which is no news.
         outcomes.setdefault(outcome.stage, outcome)

@@ -171,8 +171,8 @@ def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
     arguments = vars(parser.parse_args(argv))
 
     def run() -> None:
-        with any_server(Path.cwd()):
-            flow(**arguments)
+        any_server(Path.cwd())
+        flow(**arguments)
 
     return exit_status(flow.name, run)
 

@@ -4,6 +4,7 @@ The temporary one that Prefect starts fires no schedules. It also shares the pro
 flow, so that Ctrl-C ends it first, and the flow waits for minutes to tell it of its end.
 """
 
+import os
 import socket
 import subprocess
 import time
@@ -14,7 +15,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.context import refresh_global_settings_context
+from prefect.settings import PREFECT_API_URL
 
 from tasks.children import end_groups, start_module
 from tasks.core.errors import TilthError
@@ -72,19 +74,20 @@ def prefect_server(root: Path, port: int | None = None) -> Iterator[str]:
         end_groups([server.process])
 
 
-@contextmanager
-def any_server(root: Path) -> Iterator[str]:
-    """Yields the URL of the API that PREFECT_API_URL names, or of a server of our own.
+def any_server(root: Path) -> str:
+    """The URL of the API that PREFECT_API_URL names, or of a server of our own.
 
     Raises ServerError as `start_server` does.
     """
     if named := PREFECT_API_URL.value():
-        yield named
-        return
+        return named
     # Left to end with this process: Prefect still sends it logs when all else is done.
     url = start_server(root).url
-    with temporary_settings({PREFECT_API_URL: url}):
-        yield url
+    # For all of the process, as Prefect has threads that know no other settings: from one of them
+    # it would start a temporary server, which a killed flow leaves behind.
+    os.environ["PREFECT_API_URL"] = url
+    refresh_global_settings_context()
+    return url
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from tasks.core.errors import SplitError, TilthError
 from tasks.core.inference import at_precision, chosen_device, run_net, softmax
 from tasks.core.losses import balanced_softmax_loss
 from tasks.core.metrics import measure_predictions
-from tasks.core.params import Section
+from tasks.core.params import Run, Section
 from tasks.core.policy import augment_batch, load_policy
 from tasks.core.probe import fit_head
 from tasks.core.schedule import make_optimisation
@@ -89,19 +89,14 @@ def main(
     out_metrics: Path,
     out_epochs: Path,
     params: Params,
-    seed: int,
-    num_threads: int,
-    precision: str,
-    device: str,
+    run: Run,
 ) -> None:
-    place = Place(chosen_device(device), precision, seed)
+    place = Place(chosen_device(run.device), run.precision, run.seed)
     prior_of = load_json(priors)
     table = load_table(labels)
     lesson = _lesson(images, table, load_rows(balanced), load_rows(val), prior_of, policy)
-    made_by = fingerprint(
-        "finetune", params, seed=seed, num_threads=num_threads, precision=precision, device=device
-    )
-    torch.manual_seed(seed)
+    made_by = fingerprint("finetune", params, run)
+    torch.manual_seed(run.seed)
     classifier, description = _classifier(encoder, list(prior_of), made_by, lesson, params, place)
     best, history = keep_best(classifier, finetune(classifier, lesson, params, place), params)
     save_classifier(classifier, description, out_classifier)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.artifacts.documents import load_yaml
-from tasks.core.params import Section
+from tasks.core.params import Run, Section
 
 MODEL_LIBRARIES = (
     "torch",
@@ -20,16 +20,16 @@ MODEL_LIBRARIES = (
 )
 
 
-def fingerprint(stage: str, params: Section, **run: Any) -> dict[str, Any]:
-    """Hashes of the stage's dependencies as dvc.yaml names them, its params, library versions,
-    and what it read of the section `run` (threads, precision, device, seed)."""
+def fingerprint(stage: str, params: Section, run: Run) -> dict[str, Any]:
+    """Hashes of the stage's dependencies as dvc.yaml names them, its params and those that all
+    stages share, and library versions."""
     dependencies = load_yaml(Path("dvc.yaml"))["stages"][stage]["deps"]
     return {
         "stage": stage,
         "dependencies": {str(path): content_hash(Path(path)) for path in dependencies},
         "params": params.model_dump(),
         "versions": library_versions(MODEL_LIBRARIES),
-        "run": run,
+        "run": run.model_dump(),
     }
 
 

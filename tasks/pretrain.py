@@ -19,7 +19,7 @@ from tasks.core.encoder import Architecture, Encoder, make_projector
 from tasks.core.errors import TilthError
 from tasks.core.inference import at_precision, chosen_device, run_net
 from tasks.core.losses import nt_xent_loss
-from tasks.core.params import Section
+from tasks.core.params import Run, Section
 from tasks.core.pixels import Canonical
 from tasks.core.policy import Transforms, augment_batch, build_policy
 from tasks.core.schedule import make_optimisation
@@ -65,29 +65,23 @@ def main(
     out_metrics: Path,
     out_epochs: Path,
     params: Params,
-    seed: int,
-    num_threads: int,
-    precision: str,
-    device: str,
+    run: Run,
 ) -> None:
     pixels, normalisation = Images(images), load_json(statistics)
     learnt = np.sort(np.concatenate([load_rows(train), load_rows(unlabelled)]))
-    made_by = fingerprint(
-        "pretrain", params, seed=seed, num_threads=num_threads, precision=precision, device=device
-    )
     description = Description(
         architecture=params.architecture,
         mean=normalisation["mean"],
         std=normalisation["std"],
         canonical=Canonical(**load_json(canonical)),
         classes=[],
-        fingerprint=made_by,
+        fingerprint=fingerprint("pretrain", params, run),
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     encoder = new_encoder(description)
     labels = load_table(manifest, ["label"])["label"]
-    yardstick = _yardstick(labels, load_rows(train), load_rows(val), seed)
-    epochs = pretrain(encoder, pixels, learnt, yardstick, params, seed, precision, device)
+    yardstick = _yardstick(labels, load_rows(train), load_rows(val), run.seed)
+    epochs = pretrain(encoder, pixels, learnt, yardstick, params, run)
     history = pd.DataFrame(progress(epochs, params.epochs, "pretrain"))
     save_encoder(encoder, description, out_encoder)
     save_csv(history, out_epochs)
@@ -117,12 +111,10 @@ def pretrain(
     rows: np.ndarray,
     yardstick: Yardstick,
     params: Params,
-    seed: int,
-    precision: str,
-    device_name: str,
+    run: Run,
 ) -> Iterator[dict[str, float]]:
     """Teaches the encoder in place; yields what each epoch brought."""
-    device = chosen_device(device_name)
+    device = chosen_device(run.device)
     width = params.architecture.embedding_width
     projector = make_projector(width, params.projector_width, params.projection_width)
     net = torch.nn.Sequential(encoder, projector).to(device)
@@ -139,13 +131,14 @@ def pretrain(
     for epoch in range(params.epochs):
         net.train()
         total = 0.0
-        for batch in shuffled_batches(rows, params.batch_size, seed, epoch):
+        for batch in shuffled_batches(rows, params.batch_size, run.seed, epoch):
             images = pixels[batch.rows]
             # Two draws a batch: even numbers are first views, odd ones second.
+            draws = (2 * batch.number, 2 * batch.number + 1)
             both = np.concatenate(
-                [augment_batch(views, images, seed, epoch, 2 * batch.number + v) for v in (0, 1)]
+                [augment_batch(views, images, run.seed, epoch, draw) for draw in draws]
             )
-            with at_precision(precision, device):
+            with at_precision(run.precision, device):
                 z1_ND, z2_ND = net(torch.from_numpy(both).to(device)).chunk(2)
             loss = nt_xent_loss(z1_ND.float(), z2_ND.float(), params.temperature)
             optimiser.zero_grad(set_to_none=True)
@@ -155,10 +148,10 @@ def pretrain(
             total += loss.item()
         if not np.isfinite(total):
             raise TilthError("pretrain: the loss is not finite; try a lower pretrain.learning_rate")
-        measured = _measured(encoder, pixels, yardstick, device, precision)
+        measured = _measured(encoder, pixels, yardstick, device, run.precision)
         yield {"epoch": epoch + 1, "loss": total / per_epoch, **measured}
     if params.epochs == 0:
-        measured = _measured(encoder, pixels, yardstick, device, precision)
+        measured = _measured(encoder, pixels, yardstick, device, run.precision)
         yield {"epoch": 0, "loss": 0.0, **measured}
 
 

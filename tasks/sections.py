@@ -12,15 +12,18 @@ from pydantic import ValidationError
 from tasks.artifacts.documents import load_yaml, save_json
 from tasks.core.errors import ParamsError
 from tasks.core.params import Run, Section, explain_validation, find_overlooked
+from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 
 PARAMS, GRAPH = Path("params.yaml"), Path("dvc.yaml")
 _CHECKED = Path(".cache/params-checked")
+_ROOMS = ("tasks", "expectations", "pages")
 
 
 def load_sections() -> dict[str, Any]:
     """All sections of params.yaml, by name, unchecked.
 
-    Raises ArtifactError if it is no YAML, ParamsError if it is not here or has no sections.
+    Raises ArtifactError if it or dvc.yaml is no YAML, ParamsError if one is not here or holds
+    something else.
     """
     for path in (PARAMS, GRAPH):
         if not path.is_file():
@@ -34,30 +37,36 @@ def load_sections() -> dict[str, Any]:
 def check_sections(sections: dict[str, Any]) -> None:
     """Checks every section against the `Params` of its stage.
 
-    One that fitted is remembered until it or the code changes: to check it takes the import of its
-    stage, and all of them together take seconds.
+    One that fitted is remembered until it, the code or a library changes: to check it takes the
+    import of its stage, and all of them together take seconds.
 
     Raises:
         ParamsError: one line for each unknown, missing or wrong value.
     """
-    code, stages = _hash_of_code(), _stages()
+    basis, stages, remembered = _basis(), _stages(), _remembered()
     mistakes = [
         f"{name}: unknown section; expected {['run', *stages]}"
         for name in sorted(set(sections) - {"run", *stages})
     ]
-    state = {name: _state(code, sections.get(name)) for name in ("run", *stages)}
-    remembered = _remembered()
-    for name in state:
-        if state[name] != remembered.get(name):
-            mistakes += _mistakes(name, sections)
+    fitted = {}
+    for name in ("run", *stages):
+        state = hashlib.sha256(f"{basis}{sections.get(name)!r}".encode()).hexdigest()
+        found = [] if remembered.get(name) == state else _mistakes(name, sections)
+        mistakes += found
+        if not found:
+            fitted[name] = state
+    if fitted != remembered:
+        save_json(fitted, _CHECKED)
     if mistakes:
         raise ParamsError("\n  ".join([f"{PARAMS}:", *mistakes]))
-    if state != remembered:
-        save_json(state, _CHECKED)
 
 
 def _stages() -> list[str]:
-    return list(load_yaml(GRAPH)["stages"])
+    graph = load_yaml(GRAPH)
+    stages = graph.get("stages") if isinstance(graph, dict) else None
+    if not isinstance(stages, dict):
+        raise ParamsError(f"{GRAPH}: expected a mapping with the key 'stages', one entry per stage")
+    return list(stages)
 
 
 def _mistakes(name: str, sections: dict[str, Any]) -> list[str]:
@@ -72,17 +81,16 @@ def _mistakes(name: str, sections: dict[str, Any]) -> list[str]:
 
 
 def _remembered() -> dict[str, str]:
+    """The state in which each section fitted; nothing if that is torn or of another form."""
     with suppress(OSError, ValueError):
-        return dict(json.loads(_CHECKED.read_text()))
+        states = json.loads(_CHECKED.read_text(encoding="utf-8"))
+        return states if isinstance(states, dict) else {}
     return {}
 
 
-def _state(code: str, section: Any) -> str:
-    return hashlib.sha256(f"{code}{section!r}".encode()).hexdigest()
-
-
-def _hash_of_code() -> str:
-    digest = hashlib.sha256()
-    for path in [GRAPH, *sorted(Path("tasks").rglob("*.py"))]:
-        digest.update(path.read_bytes())
+def _basis() -> str:
+    """Changes with whatever says what a section may hold."""
+    digest = hashlib.sha256(repr(library_versions(MODEL_LIBRARIES)).encode())
+    for path in [GRAPH, *sorted(file for room in _ROOMS for file in Path(room).rglob("*.py"))]:
+        digest.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -4,7 +4,8 @@
     python -m tasks.stage --check        checks every section of params.yaml and ends
 
 A path argument of `main` whose name begins with `out` is an output, any other an input. Arguments
-of `main` named like a key of the section `run` are handed that key's value.
+of `main` named like a key of the section `run` are handed that key's value; one named `run` is
+handed them all.
 """
 
 import argparse
@@ -77,24 +78,25 @@ def run_stage(stage: str, flags: list[str]) -> None:
     """Raises ParamsError, ArtifactError, BusyError, and whatever the stage's `main` does."""
     end_with_parent()
     sections = load_sections()
-    _limit_threads(stage, sections)
+    num_threads = _num_threads(stage, sections)
+    _limit_threads(num_threads)
     check_sections(sections)
     if stage not in sections or stage == "run":
         raise ParamsError(f"no stage {stage!r}; expected one of {sorted(set(sections) - {'run'})}")
     run = Run.model_validate(sections["run"])
-    module, arguments = _prepared(stage, run)
+    module, arguments = _prepared(stage, run, num_threads)
     arguments |= _paths(stage, module, flags)
     with _only_process_of(stage):
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         started = time.monotonic()
         module.main(**arguments, params=module.Params.model_validate(sections[stage]))
-        _observe(stage, time.monotonic() - started, arguments.get("num_threads", 1))
+        _observe(stage, time.monotonic() - started, num_threads)
 
 
-def _limit_threads(stage: str, sections: dict[str, Any]) -> None:
+def _limit_threads(num_threads: int) -> None:
     """Before anything is imported that computes: numeric libraries read these once, when they are
     imported, and to check the sections may import them all."""
-    os.environ.update({f"{name}_NUM_THREADS": str(_num_threads(stage, sections)) for name in BLAS})
+    os.environ.update({f"{name}_NUM_THREADS": str(num_threads) for name in BLAS})
     # Without it cuBLAS may add in another order at every call.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 
@@ -109,23 +111,24 @@ def _num_threads(stage: str, sections: dict[str, Any]) -> int:
 
 
 def _asks_for_threads(stage: str) -> bool:
-    """Whether `num_threads` is an argument of a stage's `main`, read without importing it."""
+    """Whether `main` of a stage has an argument `num_threads` or `run`; it is not imported."""
     source = Path(f"tasks/{stage}.py")
     tree = ast.parse(source.read_text(encoding="utf-8")) if source.is_file() else ast.Module([], [])
     return any(
-        argument.arg == "num_threads"
+        argument.arg in ("num_threads", "run")
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name == "main"
-        for argument in node.args.args
+        for argument in (*node.args.args, *node.args.kwonlyargs)
     )
 
 
-def _prepared(stage: str, run: Run) -> tuple[ModuleType, dict[str, Any]]:
+def _prepared(stage: str, run: Run, num_threads: int) -> tuple[ModuleType, dict[str, Any]]:
     module = importlib.import_module(f"tasks.{stage}")
     wanted = inspect.signature(module.main).parameters
-    arguments = {key: value for key, value in run.model_dump().items() if key in wanted}
+    shared = {**run.model_dump(), "run": run}
+    arguments = {name: value for name, value in shared.items() if name in wanted}
     if "torch" in sys.modules:
-        _make_torch_repeatable(arguments.get("num_threads", 1))
+        _make_torch_repeatable(num_threads)
     return module, arguments
 
 

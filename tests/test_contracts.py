@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import networkx
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 
 from flows.graph import load_graph
 from tasks.core.params import Run, Section
+from tasks.stage import _asks_for_threads
 
 ROOT = Path(__file__).parents[1]
 ROOMS = {"tasks", "pages", "expectations", "flows", "monitoring", "serving", "benchmarks"}
@@ -58,6 +60,10 @@ def data_dependencies(stage: str) -> set[str]:
     return {path for path in STAGES[stage].get("deps", []) if not path.endswith((".py", ".html"))}
 
 
+def arguments_of(stage: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(importlib.import_module(f"tasks.{stage}").main).parameters
+
+
 @stages
 def test_declared_code_is_the_closure_of_imports(stage):
     declared = [path for path in STAGES[stage]["deps"] if path.endswith((".py", ".html"))]
@@ -77,17 +83,22 @@ def test_a_command_names_exactly_its_declared_paths(stage):
 
 @stages
 def test_a_stage_reads_the_params_that_it_declares(stage):
-    main = importlib.import_module(f"tasks.{stage}").main
-    read = {f"run.{key}" for key in Run.model_fields if key in inspect.signature(main).parameters}
+    arguments = arguments_of(stage)
+    read = {f"run.{key}" for key in Run.model_fields if {key, "run"} & set(arguments)}
     assert set(STAGES[stage]["params"]) == {stage, *read}
 
 
 @stages
+def test_threads_are_asked_for_by_those_that_declare_them(stage):
+    """Asked of the source, as libraries read the limit when they are imported."""
+    assert _asks_for_threads(stage) == ("run.num_threads" in STAGES[stage]["params"])
+
+
+@stages
 def test_flags_are_the_path_arguments_of_main(stage):
-    main = importlib.import_module(f"tasks.{stage}").main
     paths = {
         f"--{name.replace('_', '-')}"
-        for name, parameter in inspect.signature(main).parameters.items()
+        for name, parameter in arguments_of(stage).items()
         if parameter.annotation is Path
     }
     words = shlex.split(STAGES[stage]["cmd"])

@@ -14,6 +14,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.artifacts.atomic import delete, left_behind
 from tasks.artifacts.documents import load_yaml, save_text
 from tasks.artifacts.dvc_cache import Cache, Recorded, contains, copy_if_same
 from tasks.core.errors import ArtifactError
@@ -48,13 +49,16 @@ def known_to_git(root: Path) -> frozenset[str]:
 
 @contextmanager
 def scratch_workspace(recorded: Recorded, checkout: Checkout) -> Iterator[Path]:
-    """Yields a folder in which the recorded command can run; it is deleted afterwards.
+    """Yields a folder in which the recorded command can run; it is deleted afterwards, or else by
+    the next to make one after this process was killed.
 
     Raises ArtifactError if recorded inputs cannot be had, and as documents do.
     """
     parent = checkout.root / ".cache"
     parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix="verify-") as name:
+    for left in left_behind(parent, r"verify-(\d+)-.*"):
+        delete(left)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"verify-{os.getpid()}-") as name:
         scratch = Path(name)
         _place_code(recorded, checkout, scratch)
         _place_params(recorded, checkout.root, scratch)
@@ -85,15 +89,16 @@ def _place_code(recorded: Recorded, checkout: Checkout, scratch: Path) -> None:
 def _place_params(recorded: Recorded, root: Path, scratch: Path) -> None:
     current = load_yaml(root / _PARAMS)
     sections = _anchored(_with_recorded(current, recorded.params), root)
-    if sections != current:
+    if sections == current:
+        shutil.copyfile(root / _PARAMS, scratch / _PARAMS)
+    else:
         # JSON is YAML, and keeps the order of keys.
         save_text(json.dumps(sections, indent=2), scratch / _PARAMS)
-        return
-    shutil.copyfile(root / _PARAMS, scratch / _PARAMS)
-    # The stamp names the state that it vouches for, so it may be carried along and back. Without it
-    # every stage would import all others to check their sections.
+    # The stamp names the state of each section that it vouches for, so it may be carried along and
+    # back. Without it every stage would import all others to check their sections.
     if (root / _PARAMS_STAMP).is_file():
-        save_text((root / _PARAMS_STAMP).read_text(), scratch / _PARAMS_STAMP)
+        (scratch / _PARAMS_STAMP).parent.mkdir()
+        shutil.copyfile(root / _PARAMS_STAMP, scratch / _PARAMS_STAMP)
 
 
 def _keep_stamp(root: Path, scratch: Path) -> None:

@@ -14,21 +14,8 @@ import pandas as pd
 import psutil
 from ruamel.yaml import YAML
 
-PROJECT = Path(__file__).parents[2]
-_DECIDED_ELSEWHERE = ("PREFECT_", "DVC_", "GIT_", "TILTH_")
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
-}
-TELEMETRY_OFF = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DVC_NO_ANALYTICS": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-}
+from benchmarks.workspace import environment, set_params, stage_command, stages_run
+
 PROGRESS_SECONDS = 200.0
 
 
@@ -46,23 +33,15 @@ class Checkout(NamedTuple):
     around: Path
 
     def environment(self) -> dict[str, str]:
-        """Nothing of whoever runs the tests: neither settings of git or DVC, nor a server."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_DECIDED_ELSEWHERE)
-        }
+        """Nothing of whoever runs the tests: no settings of git or DVC either."""
         settings = self.around / "settings"
         return {
-            **kept,
-            **IDENTITY,
-            **TELEMETRY_OFF,
+            **environment(),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
             "DVC_GLOBAL_CONFIG_DIR": str(settings / "global"),
             "DVC_SYSTEM_CONFIG_DIR": str(settings / "system"),
             "DVC_SITE_CACHE_DIR": str(settings / "site"),
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -107,23 +86,13 @@ class Checkout(NamedTuple):
         return self.run(*self.stage_command(name, **paths))
 
     def stage_command(self, name: str, **paths: str) -> tuple[str, ...]:
-        words = str(self.load_yaml("dvc.yaml")["stages"][name]["cmd"]).split()
+        words = stage_command(self.root, name)
         for flag, path in paths.items():
             words[words.index(f"--{flag.replace('_', '-')}") + 1] = path
         return (sys.executable, *words[1:])
 
     def set_params(self, values: Mapping[str, Any]) -> None:
-        """Sets values in params.yaml by their dotted names; an unknown name is added."""
-        yaml = YAML()
-        path = self.root / "params.yaml"
-        sections = yaml.load(path)
-        for name, value in values.items():
-            *above, key = name.split(".")
-            place = sections
-            for section in above:
-                place = place[section]
-            place[key] = value
-        yaml.dump(sections, path)
+        set_params(self.root, values)
 
     def load_yaml(self, name: str) -> Any:
         return YAML(typ="safe", pure=True).load((self.root / name).read_text(encoding="utf-8"))
@@ -157,7 +126,7 @@ class Checkout(NamedTuple):
                 continue
         return found
 
-    def await_nobody(self, seconds: float = 8.0) -> None:
+    def await_nobody(self, seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -220,4 +189,4 @@ def outcomes(said: str) -> dict[str, str]:
 
 
 def ran(said: str) -> set[str]:
-    return {stage for stage, outcome in outcomes(said).items() if outcome == "ran"}
+    return set(stages_run(said))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.checkout import PROJECT, Checkout
+from benchmarks.workspace import copy_project
+from tests.end_to_end.checkout import Checkout
 
 # A net that learns little, and fast.
 TINY = {
@@ -43,25 +44,9 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The working tree as git would take it, committed, with tiny params; not to be changed."""
     around = tmp_path_factory.mktemp("fresh")
     checkout = Checkout(around / "checkout", around)
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        # Git also lists what was deleted and not yet committed.
-        if (PROJECT / name).is_file():
-            (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, checkout.root / name)
+    copy_project(checkout.root)
     checkout.set_params(TINY)
-    # What was recorded or published in the working tree is not what tiny params give.
-    for name in ("dvc.lock", "models/champion.dvc", "models/registry.json"):
-        (checkout.root / name).unlink(missing_ok=True)
-    (checkout.root / "models/champion").mkdir(parents=True, exist_ok=True)
-    (checkout.root / "models/champion/NONE").touch()
     checkout.git("init", "--quiet", "--initial-branch=main")
-    checkout.git("add", "--all", "--force", "models/champion/NONE")
     checkout.git("add", "--all")
     checkout.git("commit", "--quiet", "-m", "Begin")
     return checkout

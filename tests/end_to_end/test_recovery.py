@@ -81,7 +81,7 @@ def check_recovered(checkout: Checkout, undisturbed: Any, seconds: float) -> Non
     """The bytes of an undisturbed run, and still so after a while."""
     for pause in (0.0, seconds):
         time.sleep(pause)
-        assert checkout.processes() == []
+        checkout.await_nobody()
         assert checkout.lock()["stages"]["pretrain"] == undisturbed
         said = checkout.dvc("status", "pretrain")
         assert "up to date" in said, said

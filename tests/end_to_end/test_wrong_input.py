@@ -1,4 +1,7 @@
-"""Wrong input: a message that says what, where and what was expected; nothing is lost by it."""
+"""Wrong input: a message that says what, where and what was expected; nothing is lost by it.
+
+Long because there are many ways to be wrong.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Flows on real checkouts: the real Prefect, the real DVC, and processes really killed."""
+"""Flows on real checkouts: the real Prefect, the real DVC, and processes really killed.
+
+Long because it holds the graphs that are run.
+"""
 
 import json
 import os

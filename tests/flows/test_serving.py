@@ -31,6 +31,23 @@ stages:
   report: {cmd: "sleep 3; echo 1 > report", outs: [report]}
 """
 
+# A thread without the settings of the one that started it, as some of Prefect's are.
+ANOTHER_THREAD = """
+import os, sys, threading
+from pathlib import Path
+from flows.environment import prepare
+prepare(Path.cwd(), os.environ)
+from prefect.events import emit_event
+from flows.server import any_server
+any_server(Path.cwd())
+resource = {"prefect.resource.id": "field"}
+thread = threading.Thread(target=emit_event, args=("ploughed", resource))
+thread.start()
+thread.join()
+print("emitted", flush=True)
+sys.stdin.read()
+"""
+
 
 def environment(root: Path, **more: str) -> dict[str, str]:
     """What a person's shell has, without the server of the other tests."""
@@ -131,6 +148,30 @@ def test_deployments_reach_a_server_and_a_worker_runs_them(
         prefect("worker", "start", "--pool", "cpu", "--run-once")
         await_runs(url, "data", 1, seconds=30)
         assert (root / "page").read_text() == "1\n"
+
+
+def test_no_thread_starts_another_server_and_nothing_outlives_a_killed_process(
+    make_checkout: MakeCheckout,
+) -> None:
+    root = make_checkout(TINY)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", ANOTHER_THREAD],
+        cwd=root,
+        env=environment(root),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert killed.stdout is not None
+        # Prefect too says a word on standard output when it starts a server.
+        while (line := killed.stdout.readline()) != b"emitted\n":
+            assert line
+        started = psutil.Process(killed.pid).children(recursive=True)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert len(started) == 1 and "lifetime.py" in " ".join(started[0].cmdline())
+    assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
 def test_every_deployment_of_the_project_can_be_served() -> None:

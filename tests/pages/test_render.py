@@ -1,4 +1,7 @@
-"""A page holds what it was given as text, allows only its own style, and is the same each time."""
+"""A page holds what it was given as text, allows only its own style, and is the same each time.
+
+Long because it holds a reader of pages and one page with every block.
+"""
 
 import base64
 import hashlib

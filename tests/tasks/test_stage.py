@@ -1,5 +1,7 @@
-"""Every mistake in params.yaml is told by section and key before any stage runs."""
+"""Mistakes in params.yaml are told by section and key before any stage runs; threads are limited
+before anything is imported that computes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,27 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
+STAGE = """
+import os
+from pathlib import Path
+from tasks.core.params import Run, Section
+
+BLAS = [os.environ[f"{{name}}_NUM_THREADS"] for name in ("OMP", "MKL", "OPENBLAS")]
+print(__name__, *BLAS)
+
+class Params(Section):
+    pass
+
+def main(out: Path, params: Params, {arguments}) -> None:
+    out.write_text(f"{{{given}}}")
+"""
+STAGES = {
+    "alone": STAGE.format(arguments="seed: int", given="seed"),
+    "threaded": STAGE.format(arguments="num_threads: int", given="num_threads"),
+    "named": STAGE.format(arguments="*, num_threads: int, seed: int", given="num_threads, seed"),
+    "all": STAGE.format(arguments="run: Run", given="run.num_threads, run.seed, run.device"),
+}
+RUN = {"seed": 7, "num_threads": 3, "precision": "float32", "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +149,38 @@ def test_another_folder_is_told(project, tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert ran.returncode == 1
     assert "params.yaml: not found in" in ran.stderr and "run from the project's root" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "num_threads", "given"),
+    [
+        ("alone", 1, "7"),
+        ("threaded", 3, "3"),
+        ("named", 3, "(3, 7)"),
+        ("all", 3, "(3, 7, 'cpu')"),
+    ],
+)
+def test_threads_are_limited_before_any_stage_is_imported(
+    project: Path, tmp_path: Path, stage: str, num_threads: int, given: str
+) -> None:
+    shutil.copytree(project / "tasks", tmp_path / "tasks")
+    for name, text in STAGES.items():
+        (tmp_path / "tasks" / f"{name}.py").write_text(text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.dump({"stages": dict.fromkeys(STAGES)}, tmp_path / "dvc.yaml")
+    yaml.dump({"run": RUN, **{name: {} for name in STAGES}}, tmp_path / "params.yaml")
+    command = [sys.executable, "-m", "tasks.stage", stage, "--out", "out"]
+    ran = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    limit = " ".join([str(num_threads)] * 3)
+    assert sorted(ran.stdout.splitlines()) == [f"tasks.{name} {limit}" for name in sorted(STAGES)]
+    assert (tmp_path / "out").read_text() == given
+    observed = json.loads((tmp_path / "runs" / f"{stage}.json").read_text())
+    assert observed["num_threads"] == num_threads
+
+
+def test_nothing_that_computes_is_imported_before_threads_are_limited() -> None:
+    libraries = {"numpy", "torch", "cv2", "scipy", "pyarrow", "pandas", "sklearn"}
+    program = f"import sys, tasks.stage; print({libraries} & sys.modules.keys())"
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert told == "set()\n"

@@ -1,10 +1,14 @@
-"""Recorded results, made again by the real stages in a checkout of their own."""
+"""Recorded results, made again by the real stages in a checkout of their own.
+
+Long because it holds the ways to spoil a checkout.
+"""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +16,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from benchmarks.workspace import copy_project, repro, run, set_params
 from tasks.artifacts.dvc_cache import Cache, Recorded, hash_as_dvc, load_lock
 from tasks.artifacts.scratch import Checkout, known_to_git, scratch_workspace
 from tasks.core.errors import ArtifactError
 from tasks.verify import changed_fingerprint, main
 
-ROOT = Path(__file__).parents[2]
 FEW = {
     **{f"{kind}_fraction": 0.03 for kind in ("truncated", "duplicate", "wrong_label")},
     "thinned": {str(digit): 0.2 for digit in range(10)},
@@ -26,31 +30,14 @@ FEW = {
 FAULTS = "data/raw/faults.parquet"
 
 
-def dvc(root: Path, *arguments: str) -> None:
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=root,
-        env={**os.environ, "PATH": path},
-        check=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def recorded_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which the stages up to split have run."""
     root = tmp_path_factory.mktemp("recorded") / "checkout"
-    for name in known_to_git(ROOT) - {"dvc.lock"}:
-        # What stages write belongs to the checkout that ran them.
-        if not name.startswith(("metrics/", "reports/", "tests/")) and (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-    yaml = YAML()
-    params = yaml.load(root / "params.yaml")
-    params["ingest"]["sources"] = {"digits": {"type": "digits", "faults": FEW}}
-    yaml.dump(params, root / "params.yaml")
+    copy_project(root)
+    set_params(root, {"ingest.sources": {"digits": {"type": "digits", "faults": FEW}}})
     subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
-    dvc(root, "repro", "-q", "split")
+    repro(root, "split")
     return root
 
 
@@ -113,6 +100,22 @@ def test_what_was_recorded_is_made_again_and_nothing_is_touched(
     after = state_of(checkout)
     # DVC keeps temporary files of its own beside the cache.
     assert {name for name in before if before[name] != after[name]} <= {".dvc"}
+
+
+def test_a_workspace_left_by_a_killed_run_is_deleted_by_the_next(checkout: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-m", "tasks.verify", "ingest"])
+    deadline = time.monotonic() + 60
+    while not (left := list(checkout.glob(".cache/verify-*/params.yaml"))):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert left[0].is_file()
+    in_use = checkout / f".cache/verify-{os.getppid()}-in-use"
+    in_use.mkdir()
+    assert main(["ingest"]) == 0
+    assert list(checkout.glob(".cache/verify-*")) == [in_use]
+    in_use.rmdir()
 
 
 def test_a_record_that_nothing_explains_differs(
@@ -242,7 +245,7 @@ def test_a_folder_hashes_as_dvc_has_it_and_comes_back_whole(checkout: Path) -> N
     for name in ("b", "a/ü", "a.b", "a/c/d", "A"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    dvc(checkout, "add", "-q", "models/champion")
+    run(checkout, "python", "-m", "dvc", "add", "-q", "models/champion")
     md5 = YAML().load(checkout / "models" / "champion.dvc")["outs"][0]["md5"]
     assert hash_as_dvc(folder) == md5
     opened = Checkout(checkout, known_to_git(checkout), Cache(checkout / ".dvc" / "cache"))

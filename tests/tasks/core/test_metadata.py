@@ -1,4 +1,7 @@
-"""Secrets go, orientation and pixels stay, and no bytes make it raise."""
+"""Secrets go, orientation and pixels stay, and no bytes make it raise.
+
+Long because it makes a file of every format with every secret that fits.
+"""
 
 import io
 import re
