@@ -16,7 +16,8 @@ from tests.end_to_end.checkout import Checkout, outcomes, ran, refused, succeede
 from tests.end_to_end.conftest import Copy
 
 AFTER_AUDIT = {
-    *("audit", "rebalance", "quality", "finetune", "evaluate", "export", "promote", "report"),
+    *("audit", "rebalance", "augment", "quality"),
+    *("finetune", "evaluate", "export", "promote", "report"),
 }
 AFTER_FINETUNE = {"finetune", "evaluate", "export", "promote", "report"}
 
@@ -245,7 +246,7 @@ def test_decisions_change_the_rows_they_name_and_rerun_nothing_above(
         file.write("\n".join(lines) + "\n")
 
     said = copy.dvc("repro", "quality", "rebalance")
-    assert ran(said) == {"audit", "rebalance", "quality"}
+    assert ran(said) == {"audit", "rebalance", "augment", "quality"}
     above = set(outcomes(said)) - AFTER_AUDIT
     assert {outcomes(said)[stage] for stage in above} == {"skipped"}
 
