@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import data_path, orchestration, reproducibility, workspace
+from benchmarks import augmentation_audit, data_path, orchestration, reproducibility, workspace
 from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -29,6 +29,7 @@ TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
     "reproducibility": reproducibility.CELLS,
+    "augmentation_audit": augmentation_audit.CELLS,
 }
 
 
