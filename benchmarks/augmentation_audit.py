@@ -2,8 +2,8 @@
 
 digits       a vertical flip and a turn by 180° must be flagged, shifts by one pixel of 16 in eight
              directions (6.25 % of the side) must not, nor the policy that the project has
-taught       the same where the encoder was pretrained with vertical flips among its views, which
-             it then cannot see: how much the audit hangs on pretrain.views
+taught       the same where the encoder was pretrained with vertical flips among its views: how far
+             the audit hangs on pretrain.views
 cifar10      photographs: what it makes of the presets `standard` and `heavy` (needs TILTH_CIFAR10)
 
 Each seed has an encoder of its own, trained by the stages themselves. Seconds are those of the

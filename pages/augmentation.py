@@ -46,8 +46,8 @@ def augmentation_blocks(audit: pd.DataFrame, sheet: bytes) -> list[Block]:
             " Each was tried alone, on every image, at the strength that the policy gives it; then "
             "the original images that look most like the result were asked for their label. Shown "
             "is how much more often they bear another one than those around the untouched image. "
-            "The encoder decides what looks alike: it cannot warn of what pretrain.views taught it "
-            "to overlook."
+            "The encoder decides what looks alike: it may not warn of what pretrain.views taught "
+            "it to overlook."
         ),
         *_heatmaps(audit),
         *_tables(audit),
