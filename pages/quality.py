@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pages.arrivals import expectations_table
+from pages.augmentation import augmentation_blocks, flagged_transforms, measure_augmentation
 from pages.render import (
     Bars,
     Block,
     Facts,
-    Figure,
     Notice,
     Picture,
     Section,
@@ -38,6 +38,7 @@ class Quality(NamedTuple):
     suspicious: Sequence[Picture]
     duplicates: Sequence[Picture]
     sheet: bytes
+    augmentation: pd.DataFrame
 
 
 def measure_quality(quality: Quality) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def measure_quality(quality: Quality) -> dict[str, Any]:
         "num_suspicious": dict(quality.audit["num_suspicious"]),
         "num_to_review": quality.audit["num_to_review"],
         "num_decisions": dict(quality.audit["num_decisions"]),
+        "augmentation": measure_augmentation(quality.augmentation),
         "verdict": quality.verdict["verdict"],
     }
 
@@ -69,6 +71,7 @@ def quality_notice(quality: Quality) -> Notice:
         ),
         (len(quality.leaks), "near-duplicates across splits"),
         (quality.audit["num_to_review"], "labels to review"),
+        (len(flagged_transforms(quality.augmentation)), "augmentations that change labels"),
     ]
     named = [f"{count} {what}" for count, what in matters if count]
     if not named:
@@ -84,7 +87,7 @@ def quality_sections(quality: Quality) -> list[Section]:
         Section("Splits and leaks", _splits(quality)),
         Section("Balance", [_balance(quality)]),
         Section("Labels that look wrong", _labels(quality)),
-        Section("Augmentation", [_augmentation(quality)]),
+        Section("Augmentation", augmentation_blocks(quality.augmentation, quality.sheet)),
         Section("Expectations", [expectations_table(quality.verdict["suites"])]),
     ]
 
@@ -185,11 +188,3 @@ def _labels(quality: Quality) -> list[Block]:
             "given label, judged by a model that has not seen the row.",
         ),
     ]
-
-
-def _augmentation(quality: Quality) -> Figure:
-    return Figure(
-        quality.sheet,
-        "Originals in the first column, augmented versions of each beside it",
-        "What augmentation does: originals at the left.",
-    )

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, matrix
+from pages import charts, heatmap, matrix
 from pages.text import MISSING, is_number, shorten, shown, visible
 
 TONES = ("good", "warning", "bad")
@@ -78,6 +78,18 @@ class Matrix(NamedTuple):
     caption: str = ""
 
 
+class Heatmap(NamedTuple):
+    """Shares in [0, 1] by row and column; the legend names marked cells and the others."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    marked: Sequence[Sequence[bool]]
+    marked_name: str
+    plain_name: str
+    caption: str = ""
+
+
 class Picture(NamedTuple):
     """One small image with lines of text beneath it."""
 
@@ -101,7 +113,7 @@ class Figure(NamedTuple):
     caption: str = ""
 
 
-Block = Text | Notice | Facts | Table | Bars | Lines | Matrix | Thumbnails | Figure
+Block = Text | Notice | Facts | Table | Bars | Lines | Matrix | Heatmap | Thumbnails | Figure
 
 
 class Section(NamedTuple):
@@ -152,6 +164,12 @@ def _draw(block: Block, where: str) -> tuple[str, Block, Any]:
             texts = [[shown(value) for value in row] for row in block.values]
             labels = [visible(label) for label in block.labels]
             drawing = matrix.matrix_chart(labels, block.values, texts)
+        case Heatmap():
+            _check_rectangle(block, where)
+            rows, columns = (
+                [visible(label) for label in one] for one in (block.rows, block.columns)
+            )
+            drawing = heatmap.heatmap_chart(rows, columns, block.values, block.marked)
         case Thumbnails():
             drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
         case Figure():
@@ -188,6 +206,16 @@ def _check_square(block: Matrix, where: str) -> None:
         raise ValueError(f"{where}: matrix is not square: {size} labels, rows of lengths {lengths}")
 
 
+def _check_rectangle(block: Heatmap, where: str) -> None:
+    expected = [len(block.columns)] * len(block.rows)
+    for grid in (block.values, block.marked):
+        if [len(row) for row in grid] != expected:
+            raise ValueError(
+                f"{where}: heat map of {len(block.rows)} rows and {len(block.columns)} columns has "
+                f"rows of lengths {[len(row) for row in grid]}"
+            )
+
+
 def _embed(png: bytes, where: str, least_width: int) -> Embedded:
     """Encode a PNG; one narrower than `least_width` is enlarged by a whole factor."""
     if len(png) < 24 or not png.startswith(PNG_SIGNATURE):
@@ -221,5 +249,9 @@ def _template() -> Template:
         "shorten": shorten,
         "style_hash": _style_hash,
     }
-    environment.globals |= {"charts": charts, "matrix_geometry": matrix}
+    environment.globals |= {
+        "charts": charts,
+        "heatmap_geometry": heatmap,
+        "matrix_geometry": matrix,
+    }
     return environment.get_template("page.html")

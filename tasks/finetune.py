@@ -14,12 +14,13 @@ from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import load_rows, load_table, save_csv
-from tasks.core.batches import num_batches, shuffled_batches
+from tasks.core.batches import Batch, num_batches, shuffled_batches
 from tasks.core.encoder import Classifier
 from tasks.core.errors import SplitError, TilthError
 from tasks.core.inference import at_precision, chosen_device, run_net, softmax
 from tasks.core.losses import balanced_softmax_loss
 from tasks.core.metrics import measure_predictions
+from tasks.core.mixing import Mixing, mix_batch
 from tasks.core.params import Run, Section
 from tasks.core.policy import augment_batch, load_policy
 from tasks.core.probe import fit_head
@@ -57,6 +58,7 @@ class Lesson(NamedTuple):
     weights: np.ndarray
     priors: torch.Tensor
     policy: A.Compose
+    mixing: Mixing
 
 
 class Place(NamedTuple):
@@ -119,7 +121,9 @@ def _lesson(
         raise SplitError("finetune: no val row bears a class of the train rows")
     weights = table["weight"].to_numpy(dtype=np.float32)
     priors = torch.tensor(list(prior_of.values()), dtype=torch.float32)
-    return Lesson(Images(images), rows, val, codes, weights, priors, load_policy(load_json(policy)))
+    document = load_json(policy)
+    transforms, mixing = load_policy(document["transforms"]), Mixing(**document["mixing"])
+    return Lesson(Images(images), rows, val, codes, weights, priors, transforms, mixing)
 
 
 def _classifier(
@@ -173,15 +177,14 @@ def finetune(
         classifier.train()
         total = 0.0
         for batch in shuffled_batches(lesson.rows, params.batch_size, place.seed, epoch):
-            images_NHWC = augment_batch(
-                lesson.policy, lesson.pixels[batch.rows], place.seed, epoch, batch.number
+            images_NHWC, targets, weights_N = (
+                torch.from_numpy(each).to(place.device)
+                for each in _augmented(lesson, batch, place.seed, epoch)
             )
-            labels_N = torch.from_numpy(lesson.codes[batch.rows]).to(place.device)
-            weights_N = torch.from_numpy(lesson.weights[batch.rows]).to(place.device)
             with at_precision(place.precision, place.device):
-                logits_NK = classifier(torch.from_numpy(images_NHWC).to(place.device))
+                logits_NK = classifier(images_NHWC)
             loss = balanced_softmax_loss(
-                logits_NK.float(), labels_N, priors_K, weights_N, params.label_smoothing
+                logits_NK.float(), targets, priors_K, weights_N, params.label_smoothing
             )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -191,6 +194,16 @@ def finetune(
         if not np.isfinite(total):
             raise TilthError("finetune: the loss is not finite; try a lower learning_rate")
         yield _measured(epoch, total / per_epoch, classifier, lesson, place)
+
+
+def _augmented(lesson: Lesson, batch: Batch, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
+    """Images, targets (labels, or shares of the classes where images are mixed), and weights."""
+    codes, weights = lesson.codes[batch.rows], lesson.weights[batch.rows]
+    images = augment_batch(lesson.policy, lesson.pixels[batch.rows], seed, epoch, batch.number)
+    if not lesson.mixing.is_on:
+        return images, codes, weights
+    num_classes = len(lesson.priors)
+    return mix_batch(lesson.mixing, images, codes, weights, num_classes, seed, epoch, batch.number)
 
 
 def keep_best(

@@ -127,7 +127,7 @@ def pretrain(
         params.epochs * per_epoch,
         params.warmup_epochs * per_epoch,
     )
-    views = build_policy(params.views, pixels.image_shape[0])
+    views = build_policy(params.views, pixels.image_shape)
     for epoch in range(params.epochs):
         net.train()
         total = 0.0

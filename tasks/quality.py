@@ -35,6 +35,7 @@ def main(
     audit: Path,
     rebalanced: Path,
     sheet: Path,
+    augmentation: Path,
     out_page: Path,
     out_metrics: Path,
     params: Params,
@@ -63,6 +64,7 @@ def main(
             if twin_id in numbers
         ][: params.num_thumbnails],
         sheet=sheet.read_bytes(),
+        augmentation=load_table(augmentation),
     )
     page = render_page(
         "Data quality",

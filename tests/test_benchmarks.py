@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data_path, orchestration, reproducibility
+from benchmarks import augmentation_audit, data_path, orchestration, reproducibility
 from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -26,6 +26,7 @@ TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
     "reproducibility": reproducibility.CELLS,
+    "augmentation_audit": augmentation_audit.CELLS,
 }
 
 

@@ -15,27 +15,39 @@ def normalise(embeddings_ND: np.ndarray) -> np.ndarray:
 def knn_accuracy(
     train_ND: np.ndarray, train_labels_N: np.ndarray, val_MD: np.ndarray, val_labels_M: np.ndarray
 ) -> float:
-    """Accuracy of a vote of the 20 nearest by cosine, weighted by exp(similarity / 0.07)
+    """Accuracy of the vote of the 20 nearest. Labels are integers in [0, K)."""
+    num_classes = int(max(train_labels_N.max(), val_labels_M.max())) + 1
+    voted_M = vote_of_neighbours(train_ND, train_labels_N, val_MD, 20, num_classes)
+    return int((voted_M == val_labels_M).sum()) / len(val_MD)
+
+
+def vote_of_neighbours(
+    train_ND: np.ndarray,
+    train_labels_N: np.ndarray,
+    asked_MD: np.ndarray,
+    num_neighbours: int,
+    num_classes: int,
+    itself_M: np.ndarray | None = None,
+) -> np.ndarray:
+    """The class (M,) that the nearest by cosine vote for, weighted by exp(similarity / 0.07)
     (Wu et al., Unsupervised feature learning via non-parametric instance discrimination, 2018).
 
-    Labels are integers in [0, K).
+    `itself_M` are the indices into `train_ND` that have no vote, one for each row of `asked_MD`.
     """
-    num_neighbours = min(20, len(train_ND))
-    num_classes = int(max(train_labels_N.max(), val_labels_M.max())) + 1
-    train_ND, correct = normalise(train_ND), 0
-    for start in range(0, len(val_MD), 1024):
-        similarity_MN = normalise(val_MD[start : start + 1024]) @ train_ND.T
+    num_neighbours = min(num_neighbours, len(train_ND) - (itself_M is not None))
+    train_ND, voted = normalise(train_ND), []
+    for start in range(0, len(asked_MD), 1024):
+        similarity_MN = normalise(asked_MD[start : start + 1024]) @ train_ND.T
+        rows = np.arange(len(similarity_MN))
+        if itself_M is not None:
+            similarity_MN[rows, itself_M[start : start + 1024]] = -np.inf
         nearest = np.argpartition(-similarity_MN, num_neighbours - 1, axis=1)[:, :num_neighbours]
         weight = np.exp(np.take_along_axis(similarity_MN, nearest, axis=1) / 0.07)
         votes = np.zeros((len(nearest), num_classes))
         for neighbour in range(num_neighbours):
-            np.add.at(
-                votes,
-                (np.arange(len(nearest)), train_labels_N[nearest[:, neighbour]]),
-                weight[:, neighbour],
-            )
-        correct += int((votes.argmax(axis=1) == val_labels_M[start : start + 1024]).sum())
-    return correct / len(val_MD)
+            np.add.at(votes, (rows, train_labels_N[nearest[:, neighbour]]), weight[:, neighbour])
+        voted.append(votes.argmax(axis=1))
+    return np.concatenate(voted)
 
 
 def feature_spread(embeddings_ND: np.ndarray) -> float:

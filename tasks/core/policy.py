@@ -1,4 +1,7 @@
-"""Augmentation policies: lists of albumentations transforms, and repeatable draws from them."""
+"""Augmentation policies: lists of albumentations transforms, and repeatable draws from them.
+
+N images, H height, W width, C channels
+"""
 
 import inspect
 import warnings
@@ -7,9 +10,11 @@ from typing import Annotated, Any, Self
 
 import albumentations as A
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from tasks.core.errors import ParamsError
 from tasks.core.params import Section
+from tasks.core.presets import PRESETS
 
 
 class Transform(Section):
@@ -27,7 +32,16 @@ class Transform(Section):
         return self
 
 
-Transforms = Annotated[list[Transform], Field(max_length=30)]
+def _preset(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in PRESETS:
+        raise ValueError(f"no preset {value!r}; expected one of {sorted(PRESETS)}, or a list")
+    return PRESETS[value]
+
+
+# In params.yaml the name of a preset, or a list.
+Transforms = Annotated[list[Transform], Field(max_length=30), BeforeValidator(_preset)]
 
 
 def build_transform(transform: Transform, size: int) -> A.BasicTransform:
@@ -47,8 +61,34 @@ def build_transform(transform: Transform, size: int) -> A.BasicTransform:
             raise ValueError(f"{transform.name}: {error}") from error
 
 
-def build_policy(transforms: Sequence[Transform], size: int) -> A.Compose:
-    return A.Compose([build_transform(transform, size) for transform in transforms])
+def build_policy(transforms: Sequence[Transform], image_shape: tuple[int, int, int]) -> A.Compose:
+    """Raises ParamsError for a transform that does not give back uint8 images of this shape, as
+    one that resizes, or wants colour where there is none."""
+    for transform in transforms:
+        _check_fit(transform, image_shape)
+    return A.Compose([build_transform(transform, image_shape[0]) for transform in transforms])
+
+
+def build_alone(transform: Transform, size: int) -> A.Compose:
+    """A policy that applies one transform to every image, whatever its probability `p`."""
+    always = transform.model_copy(update={"arguments": {**transform.arguments, "p": 1.0}})
+    return A.Compose([build_transform(always, size)])
+
+
+def _check_fit(transform: Transform, image_shape: tuple[int, int, int]) -> None:
+    alone = build_alone(transform, image_shape[0])
+    alone.set_random_seed(0)
+    where = f"params.yaml: transform {transform.name}"
+    image = np.zeros(image_shape, dtype=np.uint8)
+    try:
+        result = alone(image=image)["image"]
+    except Exception as error:
+        raise ParamsError(f"{where} fails on images of shape {image_shape}: {error}") from error
+    if result.size != image.size or result.dtype != np.uint8:
+        raise ParamsError(
+            f"{where} turns uint8 {image_shape} into {result.dtype} {result.shape}; expected a "
+            "transform that keeps shape and type"
+        )
 
 
 def load_policy(serialised: dict[str, Any]) -> A.Compose:

@@ -17,7 +17,8 @@ from benchmarks.workspace import load_metrics
 from tests.end_to_end.checkout import Checkout, outcomes, ran, succeeded
 
 AFTER_AUDIT = {
-    *("audit", "rebalance", "quality", "finetune", "evaluate", "export", "promote", "report"),
+    *("audit", "rebalance", "augment", "quality"),
+    *("finetune", "evaluate", "export", "promote", "report"),
 }
 AFTER_FINETUNE = {"finetune", "evaluate", "export", "promote", "report"}
 
@@ -242,7 +243,7 @@ def test_decisions_change_the_rows_they_name_and_rerun_nothing_above(
         file.write("\n".join(lines) + "\n")
 
     said = copy.dvc("repro", "quality", "rebalance")
-    assert ran(said) == {"audit", "rebalance", "quality"}
+    assert ran(said) == {"audit", "rebalance", "augment", "quality"}
     above = set(outcomes(said)) - AFTER_AUDIT
     assert {outcomes(said)[stage] for stage in above} == {"skipped"}
 

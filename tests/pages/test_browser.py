@@ -11,6 +11,7 @@ from pages.render import (
     Bars,
     Facts,
     Figure,
+    Heatmap,
     Lines,
     Matrix,
     Notice,
@@ -73,6 +74,7 @@ def hostile_page(tmp_path):
         Bars({HOSTILE: {HOSTILE: 1.0}}, HOSTILE),
         Lines({HOSTILE: [1.0, 2.0]}, HOSTILE, HOSTILE),
         Matrix([HOSTILE, "b"], [[1, 2], [3, 4]], HOSTILE, HOSTILE, HOSTILE),
+        Heatmap([HOSTILE], [HOSTILE], [[0.5]], [[True]], HOSTILE, HOSTILE, HOSTILE),
         Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
         Figure(png(), HOSTILE, HOSTILE),
     ]

@@ -22,6 +22,7 @@ from pages.render import (
     Bars,
     Facts,
     Figure,
+    Heatmap,
     Lines,
     Matrix,
     Notice,
@@ -84,6 +85,7 @@ def page_of(text):
         Bars({text: {text: 1.0}, text + "2": {text: 2.0}}, text),
         Lines({text: [1.0, 2.0]}, text, text),
         Matrix([text, "other"], [[1, 2], [3, 4]], text, text, text),
+        Heatmap([text], [text], [[0.5]], [[True]], text, text, text),
         Thumbnails([Picture(png(), text, [text, text])], text),
         Figure(png(), text, text),
     ]
@@ -107,7 +109,7 @@ def test_any_text_is_text_wherever_it_stands(text):
 
     assert document.elements == PLAIN.elements
     expected = visible(text)
-    assert document.texts.count(expected) >= PLAIN.texts.count("plain") - 3  # shortened labels
+    assert document.texts.count(expected) >= PLAIN.texts.count("plain") - 5  # shortened labels
     assert document.values("alt") == [expected, expected]
     hidden = {c for c in html if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
     assert hidden <= set("\n\t\u200c\u200d")
@@ -196,7 +198,7 @@ def test_tables_name_their_columns_rows_and_subject():
 def test_every_chart_has_a_title_and_every_picture_a_text():
     charts = page_of("plain").split('role="img"')[1:]
 
-    assert len(charts) == 3
+    assert len(charts) == 4
     assert all("<title>plain" in chart.split("<text")[0] for chart in charts)
     assert all("alt" in element for element in PLAIN.elements if element[0] == "img")
 
@@ -230,6 +232,7 @@ def test_pictures_carry_their_own_bytes():
         Lines({}, "epoch"),
         Lines({"loss": []}, "epoch"),
         Matrix([], [], "given", "predicted"),
+        Heatmap([], [], [], [], "marked", "plain"),
         Thumbnails([]),
     ],
 )
@@ -249,6 +252,11 @@ def test_an_empty_section_says_none():
         (Matrix(["a", "b"], [[1, 2]], "r", "c"), r"not square: 2 labels, rows of lengths \[2\]"),
         (Matrix(["a", "b"], [[1, 2], [3]], "r", "c"), r"rows of lengths \[2, 1\]"),
         (Matrix(["a"], [[1, 2], [3, 4]], "r", "c"), r"1 labels, rows of lengths \[2, 2\]"),
+        (
+            Heatmap(["a"], ["b", "c"], [[1, 2]], [[True]], "m", "p"),
+            r"1 rows and 2 columns has rows of lengths \[1\]",
+        ),
+        (Heatmap(["a"], ["b"], [], [[True]], "m", "p"), r"has rows of lengths \[\]"),
         (Notice("fatal", "x"), r"tone 'fatal' is not one of \['good', 'warning', 'bad'\]"),
         (Figure(b"GIF89a" + bytes(30), "x"), r"not a PNG \(it begins with b'GIF89a"),
         (Thumbnails([Picture(b"", "x")]), "not a PNG"),

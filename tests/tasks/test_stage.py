@@ -78,7 +78,8 @@ def mistaken(project) -> tuple[int, str]:
     params["pretrain"]["architecture"]["width"] = 24.5
     params["pretrain"]["views"][0]["name"] = "RandomResizedCorp"
     params["rebalance"]["sampler"] = "SMOTE"
-    params["augment"]["transforms"][1]["arguments"]["brightnes_limit"] = 0.1
+    params["pretrain"]["views"][2]["arguments"]["brightnes_limit"] = 0.1
+    params["augment"]["transforms"] = "lite"
     del params["finetune"]["learning_rate"]
     params["finetune"]["learning_rte"] = 0.5
     params["promote"]["change"] = {}
@@ -110,7 +111,8 @@ def test_mistakes_end_with_status_1_in_one_message(mistaken):
         "pretrain.architecture.width: Input should be a valid integer",
         "pretrain.views.0: Value error, albumentations has no transform 'RandomResizedCorp'",
         "rebalance.sampler: Input should be 'none', 'RandomOverSampler' or",
-        "augment.transforms.1: Value error, RandomBrightnessContrast: ",
+        "pretrain.views.2: Value error, RandomBrightnessContrast: ",
+        "augment.transforms: Value error, no preset 'lite'; expected one of ['digits', ",
         "finetune.learning_rte: Extra inputs are not permitted (given: 0.5)",
         "finetune.learning_rate: Field required",
         "promote.change: Dictionary should have at least 1 item",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.core.embeddings import feature_spread, knn_accuracy, normalise
+from tasks.core.embeddings import feature_spread, knn_accuracy, normalise, vote_of_neighbours
 
 
 def reference_knn(train, labels, val, val_labels) -> float:
@@ -38,6 +38,23 @@ def test_knn_accuracy_counts_every_chunk():
     val = np.concatenate([right, wrong])
     accuracy = knn_accuracy(train, np.array([0, 1]), val, np.zeros(2200, dtype=int))
     assert accuracy == 1500 / 2200
+
+
+def test_an_image_has_no_vote_on_itself():
+    rng = np.random.default_rng(1)
+    train, labels = rng.normal(size=(1300, 5)), rng.integers(3, size=1300)
+    # Without their own votes, the nearest of each is another; with it, always itself.
+    assert (vote_of_neighbours(train, labels, train, 1, 3) == labels).all()
+    voted = vote_of_neighbours(train, labels, train, 1, 3, np.arange(1300))
+    unit = normalise(train)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -2)
+    assert (voted == labels[similarity.argmax(axis=1)]).all()
+
+
+def test_more_neighbours_than_there_are_count_once_each():
+    train, labels = np.eye(3), np.array([0, 1, 1])
+    assert vote_of_neighbours(train, labels, train, 50, 2, np.arange(3)).tolist() == [1, 0, 0]
 
 
 def test_normalise_gives_unit_rows_and_survives_zero():

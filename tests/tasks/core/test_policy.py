@@ -1,13 +1,25 @@
 """Augmentation is drawn from (seed, epoch, batch) alone, and a typo in a policy is refused."""
 
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import albumentations as A
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from tasks.core.policy import Transform, augment_batch, build_policy, build_transform, load_policy
+from tasks.core.errors import ParamsError
+from tasks.core.policy import (
+    Transform,
+    Transforms,
+    augment_batch,
+    build_alone,
+    build_policy,
+    build_transform,
+    load_policy,
+)
+from tasks.core.presets import PRESETS
 
 TRANSFORMS = [
     {"name": "RandomResizedCrop", "arguments": {"scale": [0.5, 1.0]}},
@@ -17,7 +29,7 @@ TRANSFORMS = [
 
 
 def policy(transforms=TRANSFORMS, size: int = 12) -> A.Compose:
-    return build_policy([Transform(**each) for each in transforms], size)
+    return build_policy([Transform(**each) for each in transforms], (size, size, 3))
 
 
 @pytest.fixture(params=[1, 3])
@@ -36,6 +48,25 @@ def test_draws_hang_on_seed_epoch_and_batch_alone(images):
     assert (augment_batch(worn, images, 1, 2, 3) == first).all()
     for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4), (3, 2, 1)):
         assert (augment_batch(worn, images, *other) != first).any()
+
+
+def batches_of_a_worker(serialised: dict, batches: list[tuple[int, int]]) -> list[bytes]:
+    worker = load_policy(serialised)
+    images = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), dtype=np.uint8)
+    return [augment_batch(worker, images, 5, epoch, batch).tobytes() for epoch, batch in batches]
+
+
+def test_draws_do_not_hang_on_how_batches_are_spread_over_processes():
+    serialised = json.loads(json.dumps(A.to_dict(policy())))
+    batches = [(epoch, batch) for epoch in range(3) for batch in range(5)]
+    alone = dict(zip(batches, batches_of_a_worker(serialised, batches), strict=True))
+    assert len(set(alone.values())) == len(batches)
+    shares = [batches[::3], [*batches[1::3], *batches[2::3]][::-1]]
+    # Spawned, so that no worker inherits the state of this process.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        found = list(pool.map(batches_of_a_worker, [serialised] * 2, shares))
+    assert found == [[alone[batch] for batch in share] for share in shares]
 
 
 def test_shape_and_type_stay_and_the_images_given_too(images):
@@ -87,3 +118,42 @@ def test_the_output_size_is_the_canonical_one_unless_said():
 def test_an_unknown_transform_or_argument_is_refused(name, arguments, message):
     with pytest.raises(ValidationError, match=message):
         Transform(name=name, arguments=arguments)
+
+
+def parse(value) -> list[Transform]:
+    return TypeAdapter(Transforms).validate_python(value, strict=True)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("shape", [(16, 16, 1), (16, 16, 3), (33, 33, 3)])
+def test_a_preset_is_its_list_and_fits_grey_and_colour(name, shape):
+    transforms = parse(name)
+    assert transforms == parse(PRESETS[name])
+    images = np.random.default_rng(0).integers(0, 256, (24, *shape), dtype=np.uint8)
+    augmented = augment_batch(build_policy(transforms, shape), images, 0, 0, 0)
+    assert augmented.shape == images.shape
+    assert (augmented != images).any(axis=(1, 2, 3)).sum() >= 12
+
+
+@pytest.mark.parametrize("value", ["lite", "", "Digits", None, {"name": "HorizontalFlip"}])
+def test_what_is_neither_a_preset_nor_a_list_is_refused(value):
+    with pytest.raises(ValidationError, match=r"no preset|valid list"):
+        parse(value)
+
+
+def test_alone_a_transform_is_always_applied(images):
+    never = Transform(name="VerticalFlip", arguments={"p": 0.0})
+    assert (augment_batch(build_alone(never, 12), images, 0, 0, 0) == images[:, ::-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Resize", {"height": 8, "width": 8}, r"turns uint8 \(12, 12, 3\) into uint8 \(8, 8, 3\)"),
+        ("Normalize", {}, "into float32"),
+        ("RandomCrop", {"height": 40, "width": 40}, "RandomCrop fails on images of shape"),
+    ],
+)
+def test_a_transform_that_does_not_fit_the_images_is_refused(name, arguments, message):
+    with pytest.raises(ParamsError, match=message):
+        policy([{"name": name, "arguments": arguments}])

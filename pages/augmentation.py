@@ -1,0 +1,126 @@
+"""The part of reports/quality.html on augmentation: what is done to images, and what it costs."""
+
+from typing import Any
+
+import pandas as pd
+
+from pages.render import Block, Figure, Heatmap, Notice, Table, Text
+
+_MOST_CLASSES = 40
+_NUM_ROWS = 12
+_ALL = "all images"
+
+
+def flagged_transforms(audit: pd.DataFrame) -> dict[str, list[str]]:
+    """The policy's transforms that change labels, with the classes that they do it to."""
+    flagged = audit[audit["in_policy"] & audit["is_flagged"]]
+    return {
+        str(transform): [str(label) for label in rows["label"].dropna()]
+        for transform, rows in flagged.groupby("transform", sort=False)
+    }
+
+
+def measure_augmentation(audit: pd.DataFrame) -> dict[str, Any]:
+    """Every number on the page that is not one of a single class."""
+    whole = audit[audit["label"].isna()]
+    columns = ["changed_fraction", "identity_fraction", "difference", "low", "high"]
+    return {
+        "flagged": flagged_transforms(audit),
+        "transforms": {
+            str(one["transform"]): {name: one[name] for name in columns}
+            for one in whole.to_dict("records")
+        },
+    }
+
+
+def augmentation_blocks(audit: pd.DataFrame, sheet: bytes) -> list[Block]:
+    return [
+        _notice(audit),
+        Figure(
+            sheet,
+            "Originals in the first column, augmented versions of each beside it",
+            "What augmentation does: originals at the left.",
+        ),
+        Text(
+            "A transform that makes another class of an image teaches the classifier what is wrong."
+            " Each was tried alone, on every image, at the strength that the policy gives it; then "
+            "the original images that look most like the result were asked for their label. Shown "
+            "is how much more often they bear another one than those around the untouched image. "
+            "The encoder decides what looks alike: it may not warn of what pretrain.views taught "
+            "it to overlook."
+        ),
+        *_heatmaps(audit),
+        *_tables(audit),
+    ]
+
+
+def _notice(audit: pd.DataFrame) -> Notice:
+    flagged = flagged_transforms(audit)
+    if not flagged:
+        return Notice("good", "No transform of the policy was seen to change what images show.")
+    named = [
+        f"{transform} ({'classes ' + ', '.join(labels[:10]) if labels else _ALL})"
+        for transform, labels in flagged.items()
+    ]
+    return Notice(
+        "warning",
+        f"The policy changes what images show: {'; '.join(named)}. Take it out of "
+        "augment.transforms, or make it weaker.",
+    )
+
+
+def _heatmaps(audit: pd.DataFrame) -> list[Block]:
+    """The policy's transforms, and what people might want to add, over the same classes."""
+    by_class = audit["difference"].groupby(audit["label"], sort=False).max()
+    worst = by_class.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]
+    classes = [label for label in by_class.index if label in set(worst)]
+    omitted = len(by_class) - len(classes)
+    rest = f" {omitted} classes with fewer changes are left out." if omitted else ""
+    own, others = audit[audit["in_policy"]], audit[~audit["in_policy"]]
+    return [
+        _heatmap(own, classes, f"The policy's transforms: label changes by class.{rest}"),
+        _heatmap(others, classes, f"What one might add: label changes by class.{rest}"),
+    ]
+
+
+def _heatmap(audit: pd.DataFrame, classes: list[str], caption: str) -> Heatmap:
+    transforms = list(audit["transform"].unique())
+    cells = {
+        (transform, label): (difference, bool(is_flagged))
+        for transform, label, difference, is_flagged in zip(
+            audit["transform"],
+            audit["label"].fillna(""),
+            audit["difference"],
+            audit["is_flagged"],
+            strict=True,
+        )
+    }
+    grid = [[cells[transform, label] for label in ("", *classes)] for transform in transforms]
+    return Heatmap(
+        transforms,
+        [_ALL, *classes],
+        [[difference for difference, _ in row] for row in grid],
+        [[is_flagged for _, is_flagged in row] for row in grid],
+        "surely changes the class",
+        "labels that change, in per cent",
+        caption,
+    )
+
+
+def _tables(audit: pd.DataFrame) -> list[Block]:
+    flagged = audit[audit["label"].notna() & audit["is_flagged"]]
+    if flagged.empty:
+        return []
+    worst = flagged.sort_values(["in_policy", "difference"], ascending=False, kind="stable")
+    numbers = ["changed_fraction", "identity_fraction", "low", "high"]
+    rows = worst.round(dict.fromkeys(numbers, 3))[["transform", "label", *numbers, "looks_like"]]
+    shown = rows.head(_NUM_ROWS).to_numpy().tolist()
+    return [
+        Table(
+            ["transform", "class", "changed", "untouched", "low", "high", "looks like"],
+            shown,
+            f"The {len(shown)} clearest of {len(rows)} flagged pairs, the policy's own first: "
+            "shares of images whose neighbours bear another label, and the interval of the "
+            "difference. All intervals hold together with 95 %.",
+        )
+    ]
