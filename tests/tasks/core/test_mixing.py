@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tasks.core.losses import balanced_softmax_loss
-from tasks.core.mixing import Mixing, cutmix, draw_box, mix_batch, mix_targets, mixup
+from tasks.core.mixing import Mixed, Mixing, cutmix, draw_box, mix_batch, mix_targets, mixup
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 6, 5, 3), dtype=np.uint8)
@@ -16,7 +16,9 @@ LABELS = np.array([0, 1, 2, 0, 3, 1, 2])
 WEIGHTS = np.array([1, 0.5, 1, 0.05, 1, 0, 1], dtype=np.float32)
 
 
-def mixed(mixup_alpha: float, cutmix_alpha: float, seed=0, epoch=1, batch=2):
+def mixed(
+    mixup_alpha: float, cutmix_alpha: float, seed: int = 0, epoch: int = 1, batch: int = 2
+) -> Mixed:
     mixing = Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha)
     return mix_batch(mixing, IMAGES, LABELS, WEIGHTS, 4, seed, epoch, batch)
 
@@ -110,16 +112,15 @@ def test_rows_without_weight_keep_finite_targets():
     np.testing.assert_allclose(targets.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("alphas", [(1.0, 0.0), (0.0, 1.0), (0.4, 1.0)])
-def test_draws_hang_on_seed_epoch_and_batch_alone(alphas):
-    first = mixed(*alphas)
+@pytest.mark.parametrize(("mixup", "cutmix"), [(1.0, 0.0), (0.0, 1.0), (0.4, 1.0)])
+def test_draws_hang_on_seed_epoch_and_batch_alone(mixup, cutmix):
+    first = mixed(mixup, cutmix)
     np.random.seed(3)
-    for one, other in zip(first, mixed(*alphas), strict=True):
+    for one, other in zip(first, mixed(mixup, cutmix), strict=True):
         assert one.tobytes() == other.tobytes()
     for seed, epoch, batch in ((1, 1, 2), (0, 2, 2), (0, 1, 3)):
-        assert (
-            mixed(*alphas, seed, epoch, batch).images_NHWC.tobytes() != first.images_NHWC.tobytes()
-        )
+        other = mixed(mixup, cutmix, seed, epoch, batch)
+        assert other.images_NHWC.tobytes() != first.images_NHWC.tobytes()
     assert first.images_NHWC.dtype == np.uint8
     assert first.targets_NK.dtype == first.weights_N.dtype == np.float32
 
