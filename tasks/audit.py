@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import Field, PositiveFloat
 
 from tasks.artifacts.documents import save_json
+from tasks.artifacts.embeddings import save_embeddings
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import load_encoder
 from tasks.artifacts.tables import load_csv, load_rows, load_table, save_csv, save_table
@@ -41,6 +42,7 @@ def main(
     test: Path,
     encoder: Path,
     decisions: Path,
+    out_embeddings: Path,
     out_labels: Path,
     out_queue: Path,
     out_metrics: Path,
@@ -70,6 +72,7 @@ def main(
     undecided = ~queue["image_id"].isin(list(decided))
     shown = queue[undecided].sort_values(["score", "image_id"], ignore_index=True)
     labels = labels.assign(weight=weigh(labels, rows["train"], quality["train"], codes, params))
+    save_embeddings(embeddings_ND, out_embeddings)
     save_table(labels, out_labels)
     save_csv(shown, out_queue)
     save_json(_metrics(queue, shown, decided, rows), out_metrics)
