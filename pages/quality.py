@@ -70,6 +70,10 @@ def quality_notice(quality: Quality) -> Notice:
         (len(quality.leaks), "near-duplicates across splits"),
         (quality.audit["num_to_review"], "labels to review"),
     ]
+    broken = sum(
+        not finding["passed"] for suite in _suites(quality) for finding in suite["findings"]
+    )
+    matters.append((broken, "expectations that do not hold"))
     named = [f"{count} {what}" for count, what in matters if count]
     if not named:
         return Notice("good", "The data passed, and nothing asks for a person's time.")
@@ -85,7 +89,15 @@ def quality_sections(quality: Quality) -> list[Section]:
         Section("Balance", [_balance(quality)]),
         Section("Labels that look wrong", _labels(quality)),
         Section("Augmentation", [_augmentation(quality)]),
-        Section("Expectations", [expectations_table(quality.verdict["suites"])]),
+        Section("Expectations", [expectations_table(_suites(quality))]),
+    ]
+
+
+def _suites(quality: Quality) -> list[dict]:
+    return [
+        suite
+        for document in (quality.verdict, quality.splits, quality.rebalanced)
+        for suite in document["suites"]
     ]
 
 

@@ -6,8 +6,9 @@ from typing import Annotated, NamedTuple
 import pandas as pd
 from pydantic import Field, PositiveInt
 
+from expectations.asked import MeasuresRule, RowsRule, extend
 from expectations.check import Checked, check, preload
-from expectations.suites import measures_suite, raw_suite
+from expectations.suites import add_asked_columns, measures_suite, raw_suite
 from pages.arrivals import arrivals_sections, verdict_notice
 from pages.render import render_page
 from tasks.artifacts.documents import save_json, save_text
@@ -23,10 +24,18 @@ from tasks.progress import progress
 _REJECTED = ["image_id", "reason", "detail"]
 
 
+class Expectations(Section):
+    """What users expect of the index and of the measures, beyond the suites."""
+
+    raw: list[RowsRule]
+    measures: list[MeasuresRule]
+
+
 class Params(Section):
     max_pixels: PositiveInt
     min_size: PositiveInt
     max_rejected_fraction: Annotated[float, Field(ge=0, lt=1)]
+    expectations: Expectations
 
 
 class Measured(NamedTuple):
@@ -52,9 +61,10 @@ def main(
     quarantine = find_rejected(arrived, measured.rejected)
     measures = measured.measures[~measured.measures["image_id"].isin(quarantine["image_id"])]
     accepted = arrived[~arrived["image_id"].isin(quarantine["image_id"])]
+    asked, suite = params.expectations, measures_suite(params.max_rejected_fraction, len(arrived))
     checks = [
-        check(raw_suite(), accepted),
-        check(measures_suite(params.max_rejected_fraction, len(arrived)), measures),
+        check(extend(raw_suite(), asked.raw), add_asked_columns(accepted)),
+        check(extend(suite, asked.measures), measures),
     ]
     verdict = {**judge(arrived, quarantine, checks), "max_pixels": params.max_pixels}
     save_table(measures, out_measures)

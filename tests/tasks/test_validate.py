@@ -13,7 +13,16 @@ from expectations.check import Checked, Finding
 from tasks.artifacts.images import RawImage, raw_table
 from tasks.core.pixels import measure
 from tasks.pool import Piece
-from tasks.validate import Params, find_rejected, judge, measure_row_group, measure_shards
+from tasks.validate import (
+    Expectations,
+    Params,
+    find_rejected,
+    judge,
+    measure_row_group,
+    measure_shards,
+)
+
+NOTHING_ASKED = Expectations(raw=[], measures=[])
 
 
 def png(number: int, size: int = 8) -> bytes:
@@ -60,7 +69,9 @@ def test_shards_are_measured_once_and_remembered(elsewhere):
         shard(elsewhere / "s1.parquet", MIXED, row_group_size=4),
         shard(elsewhere / "s2.parquet", {"g": b"", "h": png(9)}),
     ]
-    params = Params(max_pixels=10_000, min_size=4, max_rejected_fraction=0.1)
+    params = Params(
+        max_pixels=10_000, min_size=4, max_rejected_fraction=0.1, expectations=NOTHING_ASKED
+    )
     measured = measure_shards(shards, params, 1)
     assert sorted(measured.measures["image_id"]) == ["a", "f", "h"]
     assert sorted(measured.rejected["image_id"]) == ["b", "c", "d", "e", "g"]
@@ -112,7 +123,7 @@ def checked(*passed: tuple[bool, str]) -> Checked:
         "some",
         3,
         [
-            Finding(f"r{n}", "c", severity, ok, 1, "d", [])
+            Finding(f"r{n}", "c", severity, ok, 1, 0, "d", [])
             for n, (ok, severity) in enumerate(passed)
         ],
     )
