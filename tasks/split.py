@@ -18,7 +18,7 @@ from expectations.suites import (
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_table, save_rows, save_table
-from tasks.core.duplicates import find_near_pairs
+from tasks.core.duplicates import find_near_pairs, measure_difference
 from tasks.core.params import Section
 from tasks.core.splits import SPLITS, Fractions, assign_splits, check_classes, find_leaks
 
@@ -97,12 +97,7 @@ def find_near_duplicates(pixels: Images, table: pd.DataFrame, params: Params) ->
     """Pairs of rows, int64 (P, 2), that agree by hash and by pixels."""
     hashes = np.array([int(text, 16) for text in table["perceptual_hash"]], dtype=np.uint64)
     pairs = find_near_pairs(hashes, params.near_duplicate_bits)
-    near = np.zeros(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), _CHUNK):
-        chunk = pairs[start : start + _CHUNK]
-        left = pixels[chunk[:, 0]].astype(np.int16)
-        difference = np.abs(left - pixels[chunk[:, 1]]).mean(axis=(1, 2, 3)) / 255
-        near[start : start + _CHUNK] = difference <= params.near_duplicate_difference
+    near = measure_difference(pixels, pairs) <= params.near_duplicate_difference
     return pairs[near]
 
 

@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 # The copy that stays: held-out rows before train rows, so that a leak is mended by shrinking train.
 _RANK = {"test": 0, "val": 1, "train": 2}
+_CHUNK = 4096
+
+
+class Pixels(Protocol):
+    """Canonical images by row: uint8 (n, H, W, C)."""
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 def find_duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -50,6 +58,20 @@ def find_near_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     near = [representative[pairs] for pairs in _near_distinct(first, max_bits)]
     pairs = np.concatenate([equal, *near]) if near else equal
     return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int64).reshape(-1, 2)
+
+
+def measure_difference(pixels: Pixels, pairs: np.ndarray) -> np.ndarray:
+    """Mean difference of the pixels of each pair, of a range of 1: float64 (P,).
+
+    pairs: int64 (P, 2), rows.
+    """
+    differences = np.zeros(len(pairs))
+    for start in range(0, len(pairs), _CHUNK):
+        chunk = pairs[start : start + _CHUNK]
+        left = pixels[chunk[:, 0]].astype(np.int16)
+        difference = np.abs(left - pixels[chunk[:, 1]]).mean(axis=(1, 2, 3)) / 255
+        differences[start : start + _CHUNK] = difference
+    return differences
 
 
 def _near_distinct(hashes: np.ndarray, max_bits: int) -> list[np.ndarray]:

@@ -3,9 +3,17 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tasks.artifacts.embeddings import load_embeddings, save_embeddings
+from tasks.artifacts.embeddings import (
+    Synthetic,
+    load_embeddings,
+    load_synthetic,
+    save_embeddings,
+    save_synthetic,
+)
+from tasks.artifacts.tables import save_table
 from tasks.core.errors import ArtifactError
 
 
@@ -44,3 +52,31 @@ def test_other_content_is_refused(tmp_path, content, told):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="does not exist"):
         load_embeddings(tmp_path / "none.npy")
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_made_up_embeddings_come_back_with_their_labels(tmp_path, number):
+    rows = np.random.default_rng(0).normal(size=(number, 3)).astype(np.float32)
+    labels = np.array(["ü", "b", "a", "b", "a"][:number], dtype=str)
+    for name in ("a.parquet", "b.parquet"):
+        save_synthetic(Synthetic(rows, labels), tmp_path / name)
+    loaded = load_synthetic(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(loaded.embeddings_SD, rows)
+    assert loaded.embeddings_SD.dtype == np.float32
+    assert loaded.labels_S.tolist() == labels.tolist()
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_what_holds_no_made_up_embeddings_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    with pytest.raises(ArtifactError, match="does not exist"):
+        load_synthetic(path)
+    save_synthetic(Synthetic(np.zeros((4, 3), np.float32), np.array(["a"] * 4)), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ArtifactError, match="holds no labels and embeddings"):
+        load_synthetic(path)
+    for frame in ({"label": ["a"]}, {"label": ["a"], "embedding": [0.5]}):
+        save_table(pd.DataFrame(frame), path)
+        with pytest.raises(ArtifactError, match="holds no labels and embeddings"):
+            load_synthetic(path)
