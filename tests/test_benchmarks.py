@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import data_path, orchestration, reproducibility, workspace
+from benchmarks import data_path, orchestration, reproducibility, suites, ten_checks, workspace
 from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -29,6 +29,7 @@ TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
     "reproducibility": reproducibility.CELLS,
+    "suites": suites.CELLS,
 }
 
 
@@ -275,3 +276,10 @@ def test_added_images_are_all_different(tmp_path: Path) -> None:
     add_images(tmp_path, 5, "new-a-")
     add_images(tmp_path, 5, "new-b-")
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 10
+
+
+def test_a_suite_refuses_what_plain_pandas_does() -> None:
+    table = ten_checks.make_table(3001)
+    refused = ten_checks.by_suite(table)
+    assert refused == ten_checks.by_pandas(table)
+    assert (len(refused), sum(refused)) == (10, 3 * 4)
