@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.record import Row, make_row
+from benchmarks.record import ROOT, Row, make_row
 from benchmarks.workspace import temporary_folder
+from tasks.artifacts.documents import load_yaml
 from tasks.artifacts.images import Images, save_pixels
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical, canonical_pixels
@@ -29,9 +30,7 @@ from tasks.split import Params, find_near_duplicates
 
 LIMITS = Limits(max_file_bytes=10_000_000, max_pixels=10_000_000, max_frames=1)
 CANONICAL = Canonical(size=32, channels=3, resize="squash", limits=LIMITS)
-PARAMS = Params(
-    val_fraction=0.15, test_fraction=0.2, near_duplicate_bits=4, near_duplicate_difference=0.03
-)
+PARAMS = Params.model_validate(load_yaml(ROOT / "params.yaml")["split"])
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 

@@ -7,6 +7,9 @@ A rule names a Great Expectations expectation and its arguments. `critical` rule
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import pandas as pd
+
+Severity = Literal["critical", "warning"]
 SPLITS = ("train", "val", "test")
 # What people and programs write where a label is missing.
 _NO_LABELS = ["-1", "?", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "none", "null"]
@@ -14,19 +17,30 @@ _MEASURES = ["image_id", "width", "height", "channels", "brightness", "contrast"
 
 
 class Rule(NamedTuple):
+    """`needs_values`: broken where a column that it names has no value at all."""
+
     expectation: str
     arguments: dict[str, Any]
-    severity: Literal["critical", "warning"] = "critical"
+    severity: Severity = "critical"
+    needs_values: bool = False
+
+    def columns(self) -> list[str]:
+        """None for a rule about the table as a whole."""
+        named = [self.arguments.get(key) for key in ("column", "column_A", "column_B")]
+        return [*filter(None, named), *self.arguments.get("column_list", [])]
 
 
 class Suite(NamedTuple):
     """`columns` must all be there before any rule is tried: rules pass without them. They also pass
-    on missing values, so a column that must have none has a rule of its own."""
+    on missing values, so a column that must have none has a rule of its own. `told_apart`: columns
+    whose texts people should be able to tell apart; those of rules for unique values are as well.
+    """
 
     name: str
     columns: Sequence[str]
     min_rows: int
     rules: Sequence[Rule]
+    told_apart: Sequence[str] = ()
 
 
 def raw_suite() -> Suite:
@@ -57,6 +71,7 @@ def raw_suite() -> Suite:
                 "warning",
             ),
         ],
+        told_apart=["label"],
     )
 
 
@@ -133,6 +148,28 @@ def splits_suite(classes: Sequence[str]) -> Suite:
     )
 
 
+def balanced_suite(classes: Sequence[str]) -> Suite:
+    """One row per train row as often as it is seen: rows repeat, classes may not vanish."""
+    return Suite(
+        "rebalanced",
+        ["image_id", "label", "weight"],
+        len(classes),
+        [
+            _not_null("image_id"),
+            _not_null("label"),
+            Rule(
+                "ExpectColumnDistinctValuesToEqualSet",
+                {"column": "label", "value_set": list(classes)},
+            ),
+            _not_null("weight"),
+            Rule(
+                "ExpectColumnValuesToBeBetween",
+                {"column": "weight", "min_value": 0, "max_value": 1, "strict_min": True},
+            ),
+        ],
+    )
+
+
 def predictions_suite(classes: Sequence[str]) -> Suite:
     """One row per prediction."""
     return Suite(
@@ -145,6 +182,40 @@ def predictions_suite(classes: Sequence[str]) -> Suite:
             _within("confidence", 0, 1),
         ],
     )
+
+
+def rows_of_class(split: str | None = None) -> str:
+    """The column that holds how many rows have the label of a row, in all or in one split."""
+    return "rows_of_class" if split is None else f"rows_of_class_in_{split}"
+
+
+def day_number(day: str) -> int:
+    """The day of a date or moment in ISO 8601: 20260131. Great Expectations takes texts that look
+    like dates for dates, and compares them with nothing else."""
+    return int(day[:10].replace("-", ""))
+
+
+def add_asked_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns that rules of users need, missing where what they tell is missing:
+    `rows_of_class` and, where there is `captured_at`, `captured_on`."""
+    counts = table["label"].map(table["label"].value_counts()).astype("Int64")
+    added = table.assign(**{rows_of_class(): counts})
+    if "captured_at" in table:
+        days = [None if pd.isna(moment) else day_number(moment) for moment in table["captured_at"]]
+        added["captured_on"] = pd.array(days, "Int64")
+    return added
+
+
+def add_columns_asked_of_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with such a column for each split."""
+    counts = {
+        rows_of_class(split): table["label"]
+        .map(table.loc[table["split"] == split, "label"].value_counts())
+        .fillna(0)
+        .astype("int64")
+        for split in SPLITS
+    }
+    return table.assign(**counts)
 
 
 def _not_null(column: str) -> Rule:
@@ -163,7 +234,7 @@ def _within(
     column: str,
     low: float | None,
     high: float | None,
-    severity: Literal["critical", "warning"] = "critical",
+    severity: Severity = "critical",
 ) -> Rule:
     return Rule(
         "ExpectColumnValuesToBeBetween",

@@ -123,7 +123,7 @@ def expectations_table(suites: list[dict]) -> Table:
             finding["column"],
             finding["severity"],
             "holds" if finding["passed"] else f"broken by {finding['num_unexpected']} values",
-            "; ".join([finding["detail"], *finding["examples"]]).strip("; "),
+            _in_words(finding),
         ]
         for suite in suites
         for finding in suite["findings"]
@@ -132,4 +132,12 @@ def expectations_table(suites: list[dict]) -> Table:
         ["suite", "rule", "column", "severity", "result", "detail"],
         rows,
         "Every rule that was run.",
+    )
+
+
+def _in_words(finding: dict) -> str:
+    missing = finding["num_missing"]
+    said = [finding["detail"], *finding["examples"]]
+    return "; ".join(
+        filter(None, [*said, f"{missing} missing values not looked at" * bool(missing)])
     )

@@ -34,7 +34,7 @@ class Quality(NamedTuple):
     verdict: Mapping[str, Any]
     splits: Mapping[str, Any]
     audit: Mapping[str, Any]
-    rebalanced: Mapping[str, Mapping[str, int]]
+    rebalanced: Mapping[str, Any]
     suspicious: Sequence[Picture]
     duplicates: Sequence[Picture]
     sheet: bytes
@@ -52,7 +52,9 @@ def measure_quality(quality: Quality) -> dict[str, Any]:
         "num_leaks": len(quality.leaks),
         "num_rows": dict(quality.splits["num_rows"]),
         "class_counts": quality.splits["class_counts"],
-        "balance": quality.rebalanced,
+        "balance": {key: quality.rebalanced[key] for key in ("before", "after", "made_up")},
+        "num_embedding_duplicates": dict(quality.rebalanced["num_duplicates"]),
+        "num_dropped_by_rebalance": quality.rebalanced["num_dropped"],
         "num_suspicious": dict(quality.audit["num_suspicious"]),
         "num_to_review": quality.audit["num_to_review"],
         "num_decisions": dict(quality.audit["num_decisions"]),
@@ -73,6 +75,10 @@ def quality_notice(quality: Quality) -> Notice:
         (quality.audit["num_to_review"], "labels to review"),
         (len(flagged_transforms(quality.augmentation)), "augmentations that change labels"),
     ]
+    broken = sum(
+        not finding["passed"] for suite in _suites(quality) for finding in suite["findings"]
+    )
+    matters.append((broken, "expectations that do not hold"))
     named = [f"{count} {what}" for count, what in matters if count]
     if not named:
         return Notice("good", "The data passed, and nothing asks for a person's time.")
@@ -85,10 +91,18 @@ def quality_sections(quality: Quality) -> list[Section]:
         Section("Rejected", _rejected(quality)),
         Section("Duplicates", _duplicates(quality)),
         Section("Splits and leaks", _splits(quality)),
-        Section("Balance", [_balance(quality)]),
+        Section("Balance", _balance(quality)),
         Section("Labels that look wrong", _labels(quality)),
         Section("Augmentation", augmentation_blocks(quality.augmentation, quality.sheet)),
-        Section("Expectations", [expectations_table(quality.verdict["suites"])]),
+        Section("Expectations", [expectations_table(_suites(quality))]),
+    ]
+
+
+def _suites(quality: Quality) -> list[dict]:
+    return [
+        suite
+        for document in (quality.verdict, quality.splits, quality.rebalanced)
+        for suite in document["suites"]
     ]
 
 
@@ -146,8 +160,18 @@ def _splits(quality: Quality) -> list[Block]:
         for split, classes in _in_order(quality.splits["class_counts"], _SPLITS[:3])
     }
     blocks: list[Block] = [Bars(counts, "Images per class in each split.")]
+    if missed := quality.rebalanced["num_duplicates"]:
+        found = ", ".join(f"{count} of {where}" for where, count in missed.items())
+        dropped = quality.rebalanced["num_dropped"]
+        blocks.append(
+            Text(
+                f"The encoder found images on two sides of a split that look alike: {found}; "
+                f"{dropped} train rows were dropped for it. All are in "
+                "data/embedding_duplicates.parquet."
+            )
+        )
     if quality.leaks.empty:
-        return [*blocks, Text("No near-duplicates lie on two sides of a split.")]
+        return [*blocks, Text("By their hashes, no near-duplicates lie on two sides of a split.")]
     rows = quality.leaks.head(_NUM_ROWS).to_numpy().tolist()
     return [
         *blocks,
@@ -158,12 +182,17 @@ def _splits(quality: Quality) -> list[Block]:
     ]
 
 
-def _balance(quality: Quality) -> Bars:
+def _balance(quality: Quality) -> list[Block]:
     series = {
-        when: {label: float(count) for label, count in counts.items()}
+        when: {label: float(count) for label, count in counts["train"].items()}
         for when, counts in _in_order(quality.rebalanced, ("before", "after"))
     }
-    return Bars(series, "Train rows per class, before and after rebalancing.")
+    blocks: list[Block] = [Bars(series, "Train rows per class, before and after rebalancing.")]
+    if made_up := quality.rebalanced["made_up"]:
+        counts = {label: float(count) for label, count in made_up.items()}
+        caption = "Embeddings per class that were made up, for the classifier's head alone."
+        blocks.append(Bars({"embeddings": counts}, caption))
+    return blocks
 
 
 def _labels(quality: Quality) -> list[Block]:

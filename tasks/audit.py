@@ -8,10 +8,12 @@ import pandas as pd
 from pydantic import Field, PositiveFloat
 
 from tasks.artifacts.documents import save_json
+from tasks.artifacts.embeddings import save_embeddings
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import load_encoder
 from tasks.artifacts.tables import load_csv, load_rows, load_table, save_csv, save_table
 from tasks.core.decisions import Decision, apply_decisions, parse_decisions
+from tasks.core.duplicates import measure_difference
 from tasks.core.errors import ParamsError
 from tasks.core.inference import chosen_device, run_net
 from tasks.core.label_quality import (
@@ -22,15 +24,20 @@ from tasks.core.label_quality import (
     score_labels,
 )
 from tasks.core.params import Section
+from tasks.core.twins import find_twins
 
 
 class Params(Section):
     """`inverse_penalty` is the C of the logistic regression on embeddings; `least_weight` the
-    weight of a train row whose label is surely wrong."""
+    weight of a train row whose label is surely wrong. Two images on two sides of a split are
+    duplicates that the hash missed if the cosine of their embeddings is `duplicate_similarity` or
+    more and their pixels differ by at most `duplicate_difference` on average, of a range of 1."""
 
     num_folds: Annotated[int, Field(ge=2, le=20)]
     inverse_penalty: PositiveFloat
     least_weight: Annotated[float, Field(ge=0, le=1)]
+    duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
+    duplicate_difference: Annotated[float, Field(ge=0, le=1)]
 
 
 def main(
@@ -41,8 +48,10 @@ def main(
     test: Path,
     encoder: Path,
     decisions: Path,
+    out_embeddings: Path,
     out_labels: Path,
     out_queue: Path,
+    out_duplicates: Path,
     out_metrics: Path,
     params: Params,
     seed: int,
@@ -60,6 +69,7 @@ def main(
     codes = pd.Categorical(labels["label"], categories=classes).codes.astype(int)
     rows = {"train": load_rows(train), "val": load_rows(val), "test": load_rows(test)}
     rows = {split: indices[codes[indices] >= 0] for split, indices in rows.items()}
+    duplicates = find_missed_duplicates(pixels, embeddings_ND, table, rows, params)
     quality = judge_labels(embeddings_ND, codes, rows, len(classes), params, seed)
     queue = pd.concat(
         [
@@ -70,9 +80,36 @@ def main(
     undecided = ~queue["image_id"].isin(list(decided))
     shown = queue[undecided].sort_values(["score", "image_id"], ignore_index=True)
     labels = labels.assign(weight=weigh(labels, rows["train"], quality["train"], codes, params))
+    save_embeddings(embeddings_ND, out_embeddings)
     save_table(labels, out_labels)
     save_csv(shown, out_queue)
+    save_table(duplicates, out_duplicates)
     save_json(_metrics(queue, shown, decided, rows), out_metrics)
+
+
+def find_missed_duplicates(
+    pixels: Images,
+    embeddings_ND: np.ndarray,
+    table: pd.DataFrame,
+    rows: dict[str, np.ndarray],
+    params: Params,
+) -> pd.DataFrame:
+    """image_id, split, twin_id, twin_split, similarity, difference; `image_id` names the row that
+    is worth less to keep held out, as in leaks."""
+    pairs = find_twins(embeddings_ND, rows, params.duplicate_similarity)
+    difference = measure_difference(pixels, pairs[["row", "twin_row"]].to_numpy())
+    pairs = pairs.assign(difference=difference.round(6))
+    pairs = pairs[difference <= params.duplicate_difference].reset_index(drop=True)
+    ids = table["image_id"].astype("string").to_numpy()
+    return pd.DataFrame(
+        {
+            "image_id": pd.array(ids[pairs["row"]], "string"),
+            "split": pairs["split"].astype("string"),
+            "twin_id": pd.array(ids[pairs["twin_row"]], "string"),
+            "twin_split": pairs["twin_split"].astype("string"),
+            **pairs[["similarity", "difference"]],
+        }
+    )
 
 
 def judge_labels(

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tasks.artifacts.documents import load_json, save_json
+from tasks.artifacts.embeddings import Synthetic, load_synthetic
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import load_rows, load_table, save_csv
@@ -85,6 +86,7 @@ def main(
     balanced: Path,
     val: Path,
     priors: Path,
+    synthetic: Path,
     policy: Path,
     encoder: Path,
     out_classifier: Path,
@@ -99,7 +101,10 @@ def main(
     lesson = _lesson(images, table, load_rows(balanced), load_rows(val), prior_of, policy)
     made_by = fingerprint("finetune", params, run)
     torch.manual_seed(run.seed)
-    classifier, description = _classifier(encoder, list(prior_of), made_by, lesson, params, place)
+    classifier, description = _classifier(encoder, list(prior_of), made_by, params)
+    classifier.to(place.device)
+    if params.initialisation == "pretrained" and params.probe_steps:
+        probe(classifier, lesson, load_synthetic(synthetic), list(prior_of), params, place)
     best, history = keep_best(classifier, finetune(classifier, lesson, params, place), params)
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
@@ -127,35 +132,41 @@ def _lesson(
 
 
 def _classifier(
-    path: Path,
-    classes: list[str],
-    made_by: dict[str, Any],
-    lesson: Lesson,
-    params: Params,
-    place: Place,
+    path: Path, classes: list[str], made_by: dict[str, Any], params: Params
 ) -> tuple[Classifier, Description]:
     encoder, described = load_encoder(path)
     description = described.model_copy(update={"classes": classes, "fingerprint": made_by})
-    pretrained = params.initialisation == "pretrained"
-    if not pretrained:
+    if params.initialisation == "scratch":
         encoder = new_encoder(description)
     width = description.architecture.embedding_width
-    classifier = Classifier(encoder, width, len(classes), params.dropout).to(place.device)
-    if pretrained and params.probe_steps:
-        rows = np.unique(lesson.rows)
-        counts = np.bincount(lesson.codes[rows], minlength=len(classes))
-        embeddings_ND = run_net(encoder, lesson.pixels, rows, place.device, place.precision)
-        head = fit_head(
-            torch.from_numpy(embeddings_ND),
-            torch.from_numpy(lesson.codes[rows]),
-            torch.from_numpy(lesson.weights[rows]),
-            torch.from_numpy(counts / counts.sum()).float(),
-            params.probe_penalty,
-            params.probe_steps,
-        )
-        classifier.head.weight.data.copy_(head.weight_KD)
-        classifier.head.bias.data.copy_(head.bias_K)
-    return classifier, description
+    return Classifier(encoder, width, len(classes), params.dropout), description
+
+
+def probe(
+    classifier: Classifier,
+    lesson: Lesson,
+    synthetic: Synthetic,
+    classes: list[str],
+    params: Params,
+    place: Place,
+) -> None:
+    """Fits the head in place, to the embeddings of the rows and to those that were made up."""
+    rows = np.unique(lesson.rows)
+    embeddings_ND = run_net(classifier.encoder, lesson.pixels, rows, place.device, place.precision)
+    made_up = pd.Categorical(synthetic.labels_S, categories=classes).codes.astype(np.int64)
+    codes = np.concatenate([lesson.codes[rows], made_up])
+    weights = np.concatenate([lesson.weights[rows], np.ones(len(made_up), np.float32)])
+    counts = np.bincount(codes, minlength=len(classes))
+    head = fit_head(
+        torch.from_numpy(np.concatenate([embeddings_ND, synthetic.embeddings_SD])),
+        torch.from_numpy(codes),
+        torch.from_numpy(weights),
+        torch.from_numpy(counts / counts.sum()).float(),
+        params.probe_penalty,
+        params.probe_steps,
+    )
+    classifier.head.weight.data.copy_(head.weight_KD)
+    classifier.head.bias.data.copy_(head.bias_K)
 
 
 def finetune(

@@ -7,8 +7,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, NonNegativeInt, model_validator
 
+from expectations.asked import RowsRule, SplitsRule, extend
 from expectations.check import check, preload, refuse_broken
-from expectations.suites import clean_suite, splits_suite
+from expectations.suites import (
+    add_asked_columns,
+    add_columns_asked_of_splits,
+    clean_suite,
+    splits_suite,
+)
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_table, save_rows, save_table
@@ -17,6 +23,13 @@ from tasks.core.params import Section
 from tasks.core.splits import SPLITS, Fractions, assign_splits, check_classes, find_leaks
 
 _CHUNK_BYTES = 16_000_000
+
+
+class Expectations(Section):
+    """What users expect of the manifest and of the splits, beyond the suites."""
+
+    clean: list[RowsRule]
+    splits: list[SplitsRule]
 
 
 class Params(Section):
@@ -28,6 +41,7 @@ class Params(Section):
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     near_duplicate_bits: Annotated[NonNegativeInt, Field(le=16)]
     near_duplicate_difference: Annotated[float, Field(ge=0, le=1)]
+    expectations: Expectations
 
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:
@@ -63,17 +77,20 @@ def main(
     labelled = kept & table["label"].notna()
     check_classes(table.loc[labelled, "label"].tolist(), splits[labelled].tolist())
     classes = sorted(table.loc[labelled, "label"].unique())
-    refuse_broken(
-        check(clean_suite(), table),
-        check(splits_suite(classes), table[labelled].assign(split=splits[labelled])),
-    )
+    asked, divided = params.expectations, table[labelled].assign(split=splits[labelled])
+    checks = [
+        check(extend(clean_suite(), asked.clean), add_asked_columns(table)),
+        check(extend(splits_suite(classes), asked.splits), add_columns_asked_of_splits(divided)),
+    ]
+    refuse_broken(*checks)
     outs = {"train": out_train, "val": out_val, "test": out_test, "unlabelled": out_unlabelled}
     rows = {split: np.flatnonzero(kept & (splits == split)) for split in outs}
     for split, out in outs.items():
         save_rows(rows[split], out)
     save_table(leaks, out_leaks)
     save_json(measure_statistics(pixels, rows["train"])._asdict(), out_statistics)
-    save_json(_counts(table, rows, leaks), out_metrics)
+    suites = [checked.document() for checked in checks]
+    save_json({**_counts(table, rows, leaks), "suites": suites}, out_metrics)
 
 
 def find_near_duplicates(pixels: Images, params: Params) -> np.ndarray:

@@ -6,8 +6,9 @@ from typing import Annotated, NamedTuple
 import pandas as pd
 from pydantic import Field, PositiveInt
 
+from expectations.asked import MeasuresRule, RowsRule, extend
 from expectations.check import Checked, check, preload
-from expectations.suites import measures_suite, raw_suite
+from expectations.suites import add_asked_columns, measures_suite, raw_suite
 from pages.arrivals import arrivals_sections, verdict_notice
 from pages.render import render_page
 from tasks.artifacts.documents import save_json, save_text
@@ -25,6 +26,13 @@ from tasks.progress import progress
 _NUM_SHOWN = 6
 
 
+class Expectations(Section):
+    """What users expect of the index and of the measures, beyond the suites."""
+
+    raw: list[RowsRule]
+    measures: list[MeasuresRule]
+
+
 class Params(Section):
     """`issues`: an image whose score is below has the issue; `issue_fence`: so has one that lies
     this many interquartile ranges below the lower quartile of all."""
@@ -36,6 +44,7 @@ class Params(Section):
     max_rejected_fraction: Annotated[float, Field(ge=0, lt=1)]
     issues: Thresholds
     issue_fence: Annotated[float, Field(gt=0)]
+    expectations: Expectations
 
     def limits(self) -> Limits:
         return Limits(
@@ -70,9 +79,10 @@ def main(
     measures = measured.measures[~measured.measures["image_id"].isin(quarantine["image_id"])]
     accepted = arrived[~arrived["image_id"].isin(quarantine["image_id"])]
     issues = find_issues(measures.reset_index(drop=True), params.issues, params.issue_fence)
+    asked, suite = params.expectations, measures_suite(params.max_rejected_fraction, len(arrived))
     checks = [
-        check(raw_suite(), accepted),
-        check(measures_suite(params.max_rejected_fraction, len(arrived)), measures),
+        check(extend(raw_suite(), asked.raw), add_asked_columns(accepted)),
+        check(extend(suite, asked.measures), measures),
     ]
     verdict = judge(arrived, quarantine, issues, checks, params.limits())
     save_table(measures, out_measures)

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import augmentation_audit, data_path, orchestration, reproducibility
+from benchmarks import (
+    augmentation_audit,
+    data_path,
+    orchestration,
+    reproducibility,
+    suites,
+    ten_checks,
+)
 from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -27,6 +34,7 @@ TOPICS = {
     "data_path": data_path.CELLS,
     "reproducibility": reproducibility.CELLS,
     "augmentation_audit": augmentation_audit.CELLS,
+    "suites": suites.CELLS,
 }
 
 
@@ -207,3 +215,10 @@ def test_records_that_differ_are_named() -> None:
     assert reproducibility.outputs({"s": {"outs": [{"path": "a", "md5": 1}]}, "t": {}}) == {
         "a": {"path": "a", "md5": 1}
     }
+
+
+def test_a_suite_refuses_what_plain_pandas_does() -> None:
+    table = ten_checks.make_table(3001)
+    refused = ten_checks.by_suite(table)
+    assert refused == ten_checks.by_pandas(table)
+    assert (len(refused), sum(refused)) == (10, 3 * 4)

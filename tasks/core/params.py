@@ -24,18 +24,20 @@ def explain_validation(section: str, error: ValidationError, values: Any) -> lis
     """One line per mistake in `values`: where it is, what is wrong, what was given."""
     lines = []
     for mistake in error.errors(include_url=False, include_context=False):
-        where = ".".join([section, *_keys(mistake["loc"], values)])
-        given = "" if mistake["type"] == "missing" else f" (given: {mistake['input']!r})"
+        is_missing = mistake["type"] == "missing"
+        where = ".".join([section, *_keys(mistake["loc"], values, is_missing)])
+        given = "" if is_missing else f" (given: {mistake['input']!r})"
         lines.append(f"{where}: {mistake['msg']}{given}")
     return lines
 
 
-def _keys(places: tuple[int | str, ...], values: Any) -> list[str]:
-    """The places that stand in `values`: pydantic also names the kinds it chose between."""
+def _keys(places: tuple[int | str, ...], values: Any, is_missing: bool) -> list[str]:
+    """The places that stand in `values`, and what is missing there: pydantic also names the kinds
+    that it chose between."""
     keys = []
     for number, place in enumerate(places, start=1):
         inside = _holds(values, place)
-        if inside or number == len(places):
+        if inside or (is_missing and number == len(places)):
             keys.append(str(place))
         values = values[place] if inside else values
     return keys

@@ -8,7 +8,11 @@ import pytest
 
 from expectations.check import check, refuse_broken
 from expectations.suites import (
+    SPLITS,
     Suite,
+    add_asked_columns,
+    add_columns_asked_of_splits,
+    balanced_suite,
     clean_suite,
     measures_suite,
     predictions_suite,
@@ -71,6 +75,10 @@ def splits() -> pd.DataFrame:
     return pd.DataFrame({"image_id": IDS, "label": LABELS, "split": ["train", "val", "test"] * 2})
 
 
+def rebalanced() -> pd.DataFrame:
+    return pd.DataFrame({"image_id": ["id0"] * NUM_ROWS, "label": LABELS, "weight": [0.05, 1] * 3})
+
+
 def predictions() -> pd.DataFrame:
     confidence = [0.0, 0.5, 0.6, 0.7, 0.8, 1.0]
     return pd.DataFrame({"path": IDS, "label": LABELS, "confidence": confidence})
@@ -81,6 +89,7 @@ GOOD: dict[str, tuple[Suite, Callable[[], pd.DataFrame]]] = {
     "measures": (measures_suite(0.1, NUM_ROWS), measures),
     "clean": (clean_suite(), clean),
     "splits": (splits_suite(CLASSES), splits),
+    "rebalanced": (balanced_suite(CLASSES), rebalanced),
     "predictions": (predictions_suite(CLASSES), predictions),
 }
 ALL, FIRST = slice(None), 0
@@ -145,6 +154,13 @@ BROKEN = [
     ("splits", put("label", "cta"), "ToBeInSet label"),
     ("splits", put("split", "unlabelled"), "DistinctValuesToEqualSet split"),
     ("splits", put("split", "train", ALL), "DistinctValuesToEqualSet split"),
+    ("rebalanced", put("image_id", None), "ToNotBeNull image_id"),
+    ("rebalanced", put("label", None), "ToNotBeNull label"),
+    ("rebalanced", put("label", "cta"), "DistinctValuesToEqualSet label"),
+    ("rebalanced", put("label", "cat", ALL), "DistinctValuesToEqualSet label"),
+    ("rebalanced", put("weight", None), "ToNotBeNull weight"),
+    ("rebalanced", put("weight", 0.0), "ToBeBetween weight"),
+    ("rebalanced", put("weight", 1.1), "ToBeBetween weight"),
     ("predictions", put("path", None), "ToNotBeNull path"),
     ("predictions", put("label", "fox"), "ToBeInSet label"),
     ("predictions", put("label", "cat\n"), "ToBeInSet label"),
@@ -172,7 +188,8 @@ def test_good_rows_pass_every_rule(name):
     suite, make = GOOD[name]
     checked = check(suite, make())
     assert [finding for finding in checked.findings if not finding.passed] == []
-    assert len(checked.findings) == len(suite.rules) + 4
+    ran = [finding.rule for finding in checked.findings]
+    assert ran[4 : 4 + len(suite.rules)] == [rule.expectation for rule in suite.rules]
     assert checked.broken() == [] and checked.document()["passed"]
     refuse_broken(check(suite, make()))
 
@@ -218,3 +235,19 @@ def test_a_mark_for_no_label_is_shown_and_decides_nothing(label):
 )
 def test_the_rows_needed_are_rounded_up(rejected, num_rows, needed):
     assert measures_suite(rejected, num_rows).min_rows == needed
+
+
+def test_rows_of_a_class_are_counted():
+    counted = add_asked_columns(raw())
+    assert counted["rows_of_class"].tolist()[:5] == [3, 2, 3, 2, 3]
+    assert pd.isna(counted["rows_of_class"].iloc[5])
+
+
+def test_rows_of_a_class_are_counted_in_each_split_also_where_there_are_none():
+    counted = add_columns_asked_of_splits(splits())
+    by_split = counted.groupby("label")[[f"rows_of_class_in_{split}" for split in SPLITS]].first()
+    assert by_split.to_numpy().tolist() == [[1, 1, 1], [1, 1, 1]]
+    table = splits().assign(split=["train", "train", "test", "train", "test", "val"])
+    counted = add_columns_asked_of_splits(table)
+    by_split = counted.groupby("label")[[f"rows_of_class_in_{split}" for split in SPLITS]].first()
+    assert by_split.to_numpy().tolist() == [[1, 0, 2], [2, 1, 0]]

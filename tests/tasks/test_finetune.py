@@ -1,16 +1,20 @@
-"""A classifier learns from mixed images too, repeatably, and from plain ones as labels say."""
+"""A classifier learns from mixed images and made-up embeddings too, and repeatably."""
 
 from pathlib import Path
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
 
+from tasks.artifacts.embeddings import Synthetic
 from tasks.artifacts.images import Images, save_pixels
 from tasks.core.encoder import Architecture, Classifier, Encoder
+from tasks.core.inference import run_net
 from tasks.core.mixing import Mixing
 from tasks.core.policy import build_policy
-from tasks.finetune import Epoch, Lesson, Params, Place, finetune
+from tasks.core.probe import fit_head
+from tasks.finetune import Epoch, Lesson, Params, Place, finetune, probe
 
 PARAMS = Params(
     initialisation="scratch",
@@ -69,3 +73,67 @@ def test_mixtures_are_harder_to_fit(pixels):
     plain = learn(pixels, 0.0, 0.0)[-1].train_loss
     for alphas in ((1.0, 0.0), (0.0, 1.0)):
         assert learn(pixels, *alphas)[-1].train_loss > plain
+
+
+CLASSES = ["a", "b", "c"]
+PROBED = PARAMS.model_copy(update={"probe_steps": 100, "probe_penalty": 0.01})
+
+
+def taught(folder, synthetic: Synthetic) -> tuple[Classifier, Lesson]:
+    torch.manual_seed(0)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
+    folder.mkdir(exist_ok=True)
+    save_pixels(pixels, folder / "a.npy")
+    codes = np.repeat([0, 1, 2], [20, 9, 1])
+    lesson = Lesson(
+        Images(folder),
+        rows=np.array([*range(30), 29, 29]),
+        val=np.arange(3),
+        codes=codes,
+        weights=np.linspace(0.1, 1, 30, dtype=np.float32),
+        priors=torch.ones(3) / 3,
+        policy=A.Compose([]),
+        mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=0.0),
+    )
+    architecture = Architecture(width=4, depth=1, num_stages=1, activation="relu")
+    classifier = Classifier(Encoder(architecture, [0.5], [0.3]), 4, 3, 0.0)
+    probe(classifier, lesson, synthetic, CLASSES, PROBED, PLACE)
+    return classifier, lesson
+
+
+def test_the_head_is_fitted_to_rows_and_made_up_embeddings_together(tmp_path):
+    made_up = np.random.default_rng(1).normal(size=(19, 4)).astype(np.float32) + 3
+    synthetic = Synthetic(made_up, np.array(["c"] * 18 + ["a"]))
+    classifier, lesson = taught(tmp_path / "i", synthetic)
+    embeddings = run_net(
+        classifier.encoder, lesson.pixels, np.arange(30), PLACE.device, PLACE.precision
+    )
+    expected = fit_head(
+        torch.from_numpy(np.concatenate([embeddings, made_up])),
+        torch.tensor([*lesson.codes, *[2] * 18, 0]),
+        torch.tensor([*lesson.weights, *[1.0] * 19]),
+        torch.tensor([21, 9, 19]) / 49,
+        PROBED.probe_penalty,
+        PROBED.probe_steps,
+    )
+    torch.testing.assert_close(classifier.head.weight.data, expected.weight_KD)
+    torch.testing.assert_close(classifier.head.bias.data, expected.bias_K)
+    predicted = classifier.head(torch.from_numpy(made_up[:18])).argmax(dim=1)
+    assert (predicted == 2).all()
+
+
+def test_without_any_the_head_is_that_of_the_rows(tmp_path):
+    nothing = Synthetic(np.empty((0, 4), np.float32), np.empty(0, str))
+    classifier, lesson = taught(tmp_path / "i", nothing)
+    embeddings = run_net(
+        classifier.encoder, lesson.pixels, np.arange(30), PLACE.device, PLACE.precision
+    )
+    expected = fit_head(
+        torch.from_numpy(embeddings),
+        torch.from_numpy(lesson.codes),
+        torch.from_numpy(lesson.weights),
+        torch.tensor([20, 9, 1]) / 30,
+        PROBED.probe_penalty,
+        PROBED.probe_steps,
+    )
+    torch.testing.assert_close(classifier.head.weight.data, expected.weight_KD)

@@ -12,6 +12,7 @@ GOOD = {
     "test_fraction": 0.2,
     "near_duplicate_bits": 3,
     "near_duplicate_difference": 0.02,
+    "expectations": {"clean": [], "splits": []},
 }
 
 

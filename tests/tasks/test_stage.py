@@ -77,9 +77,12 @@ def mistaken(project) -> tuple[int, str]:
     params["split"] |= {"val_fraction": 0.6, "test_fraction": 0.5}
     params["pretrain"]["architecture"]["width"] = 24.5
     params["pretrain"]["views"][0]["name"] = "RandomResizedCorp"
-    params["rebalance"]["sampler"] = "SMOTE"
     params["pretrain"]["views"][2]["arguments"]["brightnes_limit"] = 0.1
     params["augment"]["transforms"] = "lite"
+    params["rebalance"] |= {"sampler": "SMOTE", "arguments": {"k_neighbours": 3}}
+    params["validate"]["expectations"]["raw"] = [
+        {"type": "expectation", "name": "ExpectNothing", "arguments": {}, "severity": "warning"}
+    ]
     del params["finetune"]["learning_rate"]
     params["finetune"]["learning_rte"] = 0.5
     params["promote"]["change"] = {}
@@ -110,9 +113,10 @@ def test_mistakes_end_with_status_1_in_one_message(mistaken):
         "split: Value error, val_fraction and test_fraction together",
         "pretrain.architecture.width: Input should be a valid integer",
         "pretrain.views.0: Value error, albumentations has no transform 'RandomResizedCorp'",
-        "rebalance.sampler: Input should be 'none', 'RandomOverSampler' or",
         "pretrain.views.2: Value error, RandomBrightnessContrast: ",
         "augment.transforms: Value error, no preset 'lite'; expected one of ['digits', ",
+        "rebalance: Value error, SMOTE: SMOTE.__init__() got an unexpected keyword argument",
+        "validate.expectations.raw.0: Value error, Great Expectations has no 'ExpectNothing'",
         "finetune.learning_rte: Extra inputs are not permitted (given: 0.5)",
         "finetune.learning_rate: Field required",
         "promote.change: Dictionary should have at least 1 item",

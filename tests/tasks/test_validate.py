@@ -28,7 +28,12 @@ THRESHOLDS = dict.fromkeys(
 PARAMS = Params.model_validate(
     {
         **{"max_pixels": 10_000, "max_file_bytes": 100_000, "max_frames": 2, "min_size": 4},
-        **{"max_rejected_fraction": 0.1, "issues": THRESHOLDS, "issue_fence": 3.0},
+        **{
+            "max_rejected_fraction": 0.1,
+            "issues": THRESHOLDS,
+            "issue_fence": 3.0,
+            "expectations": {"raw": [], "measures": []},
+        },
     }
 )
 LIMITS = PARAMS.limits()
@@ -138,7 +143,7 @@ def checked(*passed: tuple[bool, str]) -> Checked:
         "some",
         3,
         [
-            Finding(f"r{n}", "c", severity, ok, 1, "d", [])
+            Finding(f"r{n}", "c", severity, ok, 1, 0, "d", [])
             for n, (ok, severity) in enumerate(passed)
         ],
     )

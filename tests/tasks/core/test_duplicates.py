@@ -1,11 +1,13 @@
 """Of images with equal pixels one stays, and which one does not depend on their order."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.duplicates import find_duplicates
+from tasks.core import duplicates
+from tasks.core.duplicates import find_duplicates, measure_difference
 
 
 def manifest(*rows: tuple[str, str | None, str | None, str]) -> pd.DataFrame:
@@ -68,3 +70,12 @@ def test_one_row_of_each_pixel_hash_stays_whatever_the_order(rows):
     assert sorted(stay["pixel_hash"]) == sorted(set(frame["pixel_hash"]))
     assert set(dropped["twin_id"]) <= set(stay["image_id"])
     pd.testing.assert_frame_equal(find_duplicates(frame.iloc[::-1]), dropped)
+
+
+def test_the_difference_of_pixels_is_their_mean_of_a_range_of_1(monkeypatch):
+    monkeypatch.setattr(duplicates, "_CHUNK", 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+    pairs = np.array([[0, 1], [2, 2], [5, 3], [1, 0], [4, 0]])
+    expected = [np.abs(pixels[i] / 255 - pixels[j] / 255).mean() for i, j in pairs]
+    np.testing.assert_allclose(measure_difference(pixels, pairs), expected)
+    assert measure_difference(pixels, pairs[:0]).shape == (0,)

@@ -80,3 +80,21 @@ def test_the_kind_of_a_source_is_no_part_of_where_a_mistake_is():
     }
     (line,) = lines(Params, values, "ingest")
     assert line.startswith("ingest.sources.digits.fault: ")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            {"type": "freshness", "oldest": None, "newest": None},
+            ": Value error, expected oldest or",
+        ),
+        ({"type": "freshness", "oldest": None}, ".newest: Field required"),
+        ({"type": "fresh"}, ": Input tag 'fresh' found using 'type'"),
+    ],
+)
+def test_the_kind_of_a_rule_is_no_part_of_where_a_mistake_is(rule, told):
+    from tasks.validate import Expectations
+
+    values = {"raw": [{**rule, "severity": "warning"}], "measures": []}
+    assert lines(Expectations, values, "validate")[0].startswith(f"validate.raw.0{told}")
