@@ -77,7 +77,8 @@ def _blind_spots(audit: pd.DataFrame) -> list[Block]:
     return [
         Text(
             f"{', '.join(names)}: among pretrain.views as well, which teach the encoder to "
-            "overlook such changes. That nothing is flagged says little here: look at the pictures above."
+            "overlook such changes. That nothing is flagged says little here: look at the "
+            "pictures above."
         )
     ]
 
