@@ -45,10 +45,9 @@ def augmentation_blocks(audit: pd.DataFrame, sheet: bytes) -> list[Block]:
             "A transform that makes another class of an image teaches the classifier what is wrong."
             " Each was tried alone, on every image, at the strength that the policy gives it; then "
             "the original images that look most like the result were asked for their label. Shown "
-            "is how much more often they bear another one than those around the untouched image. "
-            "The encoder decides what looks alike: it may not warn of what pretrain.views taught "
-            "it to overlook."
+            "is how much more often they bear another one than those around the untouched image."
         ),
+        *_blind_spots(audit),
         *_heatmaps(audit),
         *_tables(audit),
     ]
@@ -67,6 +66,21 @@ def _notice(audit: pd.DataFrame) -> Notice:
         f"The policy changes what images show: {'; '.join(named)}. Take it out of "
         "augment.transforms, or make it weaker.",
     )
+
+
+def _blind_spots(audit: pd.DataFrame) -> list[Block]:
+    """What the encoder was taught to overlook, and so cannot clear of suspicion."""
+    clear = audit[audit["in_policy"] & audit["is_view"]].groupby("transform", sort=False)
+    names = [str(transform) for transform, rows in clear if not rows["is_flagged"].any()]
+    if not names:
+        return []
+    return [
+        Text(
+            f"{', '.join(names)}: among pretrain.views as well, which teach the encoder to "
+            "overlook such changes. That nothing is flagged says little here: look at the "
+            "pictures above."
+        )
+    ]
 
 
 def _heatmaps(audit: pd.DataFrame) -> list[Block]:

@@ -77,12 +77,12 @@ def main(
     serialised = json.loads(json.dumps(A.to_dict(policy)))
     save_json({"transforms": serialised, "mixing": mixing.model_dump()}, out_policy)
     save_bytes(draw_sheet(policy, mixing, pixels[examples], params.num_draws, seed), out_sheet)
-    net, _ = load_encoder(encoder)
+    net, described = load_encoder(encoder)
     given = load_table(labels, ["label"])["label"].iloc[rows]
     place = chosen_device(device)
-    save_table(
-        audit_policy(net.to(place), pixels, rows, given, params, seed, precision, place), out_audit
-    )
+    audit = audit_policy(net.to(place), pixels, rows, given, params, seed, precision, place)
+    views = {view["name"] for view in described.fingerprint["params"]["views"]}
+    save_table(audit.assign(is_view=audit["name"].isin(views)), out_audit)
 
 
 def draw_sheet(
@@ -155,7 +155,10 @@ def audit_policy(
         )
         in_policy = number < len(params.transforms)
         for change in find_changes(codes_N, after_N, before_N, len(classes), confidence):
-            found.append(_entry(title, in_policy, change, list(classes), params.audit_floor))
+            entry = _entry(change, list(classes), params.audit_floor)
+            found.append(
+                {"transform": title, "name": transform.name, "in_policy": in_policy, **entry}
+            )
     return pd.DataFrame(found)
 
 
@@ -176,12 +179,8 @@ def _transformed(
         yield augment_batch(policy, images_NHWC, seed, number, batch)
 
 
-def _entry(
-    title: str, in_policy: bool, change: Change, classes: list[str], floor: float
-) -> dict[str, object]:
+def _entry(change: Change, classes: list[str], floor: float) -> dict[str, object]:
     return {
-        "transform": title,
-        "in_policy": in_policy,
         "label": None if change.label is None else classes[change.label],
         "num_images": change.num_images,
         "changed_fraction": round(change.changed, 6),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pages.augmentation import augmentation_blocks, flagged_transforms, measure_augmentation
-from pages.render import Heatmap, Notice, Section, Table, render_page
+from pages.render import Heatmap, Notice, Section, Table, Text, render_page
 
 EVIL = "<script>alert(1)</script>"
 
@@ -16,6 +16,7 @@ def entry(transform: str, in_policy: bool, label: str | None, difference: float)
     return {
         "transform": transform,
         "in_policy": in_policy,
+        "is_view": False,
         "label": label,
         "num_images": 50,
         "changed_fraction": difference + 0.05,
@@ -71,6 +72,16 @@ def test_a_flagged_transform_is_named_with_its_classes(sheet):
     assert own.columns == ["all images", EVIL, "c1", "c2"]
     assert own.marked == [[False, False, True, True]]
     assert others.rows == ["flip"] and not any(others.marked[0])
+
+
+def test_what_the_encoder_was_taught_to_overlook_is_not_cleared(sheet):
+    def told(table: pd.DataFrame) -> bool:
+        texts = blocks_of(Text, augmentation_blocks(table, sheet))
+        return any(text.text.startswith("Rotate: among pretrain.views") for text in texts)
+
+    assert told(audit().assign(is_view=True))
+    assert not told(audit())
+    assert not told(audit(("Rotate", "c1")).assign(is_view=True))
 
 
 def test_many_classes_leave_room_for_the_worst(sheet):
