@@ -181,8 +181,8 @@ def _labels(quality: Quality) -> list[Block]:
         Table(
             ["path", "split", "label", "suggested", "score"],
             rows,
-            f"The first {len(rows)} of {len(quality.queue)}; the score is the probability of the "
-            "given label, judged by a model that has not seen the row.",
+            f"The first {len(rows)} of {len(quality.queue)}; the score is 0 where a model that has "
+            "not seen the row is sure of another label, and 0.5 where it is undecided.",
         ),
     ]
 

@@ -39,6 +39,12 @@ class Notice(NamedTuple):
     text: str
 
 
+class Code(NamedTuple):
+    """A line to copy, as it stands."""
+
+    text: str
+
+
 class Facts(NamedTuple):
     """Key figures by name, shown as tiles."""
 
@@ -101,7 +107,7 @@ class Figure(NamedTuple):
     caption: str = ""
 
 
-Block = Text | Notice | Facts | Table | Bars | Lines | Matrix | Thumbnails | Figure
+Block = Text | Notice | Code | Facts | Table | Bars | Lines | Matrix | Thumbnails | Figure
 
 
 class Section(NamedTuple):
@@ -156,7 +162,7 @@ def _draw(block: Block, where: str) -> tuple[str, Block, Any]:
             drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
         case Figure():
             drawing = _embed(block.png, where, 1)
-        case Text() | Facts():
+        case Text() | Code() | Facts():
             pass
         case _:
             raise ValueError(f"{where}: {type(block).__name__} is not a kind of block")
