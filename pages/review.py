@@ -100,8 +100,8 @@ def answer_line(question: Question) -> str:
     """The line of decisions/labels.csv that takes the suggestion, name and time left empty."""
     line = io.StringIO()
     answer = [question.image_id, f"relabel:{question.suggested_label}", "", ""]
-    csv.writer(line, lineterminator="").writerow(answer)
-    return line.getvalue()
+    csv.writer(line).writerow(answer)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _errors(review: Review) -> list[Block]:

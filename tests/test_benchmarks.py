@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import data_path, orchestration, reproducibility, workspace
+from benchmarks import data_path, labels, orchestration, reproducibility, workspace
 from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -28,6 +28,7 @@ from benchmarks.sources import SHAPES, add_images, make_odd
 TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
+    "labels": labels.CELLS,
     "reproducibility": reproducibility.CELLS,
 }
 
