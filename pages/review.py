@@ -44,7 +44,7 @@ def review_notice(review: Review) -> Notice:
     count = review.audit["num_to_review"]
     if not count:
         return Notice("good", "No label that nobody has decided looks wrong.")
-    return Notice("warning", f"{count} labels look wrong and wait for a person's decision.")
+    return Notice("warning", f"Labels that look wrong and wait for a person's decision: {count}.")
 
 
 def review_sections(review: Review) -> list[Section]:
@@ -196,12 +196,12 @@ def _decisions(review: Review) -> list[Block]:
     ]
     if answers["num_unknown"]:
         first = ", ".join(answers["first_unknown"])
+        more = ", …" if answers["num_unknown"] > len(answers["first_unknown"]) else ""
         blocks.append(
             Notice(
                 "warning",
-                f"{answers['num_unknown']} decisions are about images that the data does not "
-                f"have (any more), and change nothing: {first}"
-                + (", …" if answers["num_unknown"] > len(answers["first_unknown"]) else "."),
+                "Decisions that change nothing, as the data does not have (any more) the image "
+                f"they name: {answers['num_unknown']} ({first}{more}).",
             )
         )
     return blocks

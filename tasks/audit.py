@@ -1,9 +1,9 @@
 """Stage audit: which labels look wrong, what people said of them, how far a row is trusted."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from pydantic import PositiveInt
 
 from pages.render import Picture, render_page
@@ -21,7 +21,7 @@ from tasks.core.thumbnails import png_thumbnail
 _NUM_NEIGHBOURS = 5
 _MOST_PIXELS = 96
 # In base64 a third more; what is left of 4 MB is for the words.
-_MOST_BYTES = 2_400_000
+_MOST_BYTES_OF_QUESTIONS, _MOST_BYTES_OF_OUTLIERS = 2_000_000, 700_000
 
 
 class Params(AuditParams):
@@ -58,8 +58,8 @@ def main(
     subject = Subject(table, embeddings_ND, present, decided, classes)
     findings = audit_labels(subject, params, seed)
     review = Review(
-        questions=ask(subject, findings, pixels, params.num_shown),
-        outliers=show_outliers(subject, findings, pixels, params.num_shown),
+        questions=list(ask(subject, findings, pixels, params.num_shown)),
+        outliers=list(show_outliers(subject, findings, pixels, params.num_shown)),
         audit=findings.metrics,
     )
     page = render_page(
@@ -74,49 +74,43 @@ def main(
     save_json(findings.metrics, out_metrics)
 
 
-def ask(subject: Subject, findings: Findings, pixels: Images, most: int) -> list[Question]:
+def ask(subject: Subject, findings: Findings, pixels: Images, num_shown: int) -> Iterator[Question]:
     """The head of the queue, each row beside the train rows that look most like it."""
     labels = findings.labels["label"]
     train = subject.present["train"]
     train = train[labels.iloc[train].notna().to_numpy()]
     space = Space(subject.embeddings_ND[train])
-    numbers = pd.Series(np.arange(len(labels)), index=subject.table["image_id"])
-    questions, num_bytes = [], 0
-    for asked in findings.queue.head(most).itertuples():
-        row = int(numbers[asked.image_id])
+    numbers = {image_id: row for row, image_id in enumerate(subject.table["image_id"])}
+    num_bytes = 0
+    for asked in findings.queue.head(num_shown).to_dict("records"):
+        row = numbers[asked["image_id"]]
         # One more, as a train row is its own nearest.
         nearest = space.find_nearest(subject.embeddings_ND[[row]], _NUM_NEIGHBOURS + 1).rows_MJ[0]
-        others = [other for other in train[nearest] if other != row][:_NUM_NEIGHBOURS]
+        alike = [other for other in train[nearest] if other != row][:_NUM_NEIGHBOURS]
         pictures = [
-            _picture(subject, pixels, row, ["this image", f"given: {asked.label}"]),
-            *(_picture(subject, pixels, other, [str(labels.iloc[other])]) for other in others),
+            _picture(subject, pixels, row, ["this image", f"given: {asked['label']}"]),
+            *(_picture(subject, pixels, other, [str(labels.iloc[other])]) for other in alike),
         ]
         num_bytes += sum(len(picture.png) for picture in pictures)
-        if num_bytes > _MOST_BYTES:
-            break
-        questions.append(
-            Question(
-                image_id=asked.image_id,
-                path=asked.path,
-                split=asked.split,
-                label=asked.label,
-                suggested_label=asked.suggested_label,
-                probability=asked.suggested_probability,
-                pictures=pictures,
-            )
-        )
-    return questions
+        if num_bytes > _MOST_BYTES_OF_QUESTIONS:
+            return
+        shared = {field: asked[field] for field in Question._fields if field in asked}
+        yield Question(**shared, probability=asked["suggested_probability"], pictures=pictures)
 
 
-def show_outliers(subject: Subject, findings: Findings, pixels: Images, most: int) -> list[Picture]:
+def show_outliers(
+    subject: Subject, findings: Findings, pixels: Images, num_shown: int
+) -> Iterator[Picture]:
     """Pictures of the rows that lie farthest from all others."""
-    labels = findings.labels["label"]
-    shown = findings.outliers[:most]
-    paths, image_ids = subject.table["path"], subject.table["image_id"]
-    return [
-        _picture(subject, pixels, row, [labels.iloc[row], paths.iloc[row], image_ids.iloc[row]])
-        for row in shown
-    ]
+    labels, paths = findings.labels["label"], subject.table["path"]
+    num_bytes = 0
+    for row in findings.outliers[:num_shown]:
+        lines = [labels.iloc[row], paths.iloc[row], subject.table["image_id"].iloc[row]]
+        picture = _picture(subject, pixels, row, lines)
+        num_bytes += len(picture.png)
+        if num_bytes > _MOST_BYTES_OF_OUTLIERS:
+            return
+        yield picture
 
 
 def _picture(subject: Subject, pixels: Images, row: int, lines: list[str]) -> Picture:

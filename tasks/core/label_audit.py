@@ -15,6 +15,7 @@ from tasks.core.label_noise import count_errors, find_noisy_pairs, find_overlapp
 from tasks.core.label_quality import (
     Features,
     Judge,
+    LabelQuality,
     Probe,
     choose_judge,
     group_numbers,
@@ -64,6 +65,21 @@ class Subject(NamedTuple):
         return pd.Categorical(labels, categories=self.classes).codes.astype(int)
 
 
+class Judged(NamedTuple):
+    """`labels`: image_id, label, decision, and `codes_N` of those labels; `rows`: those with a
+    label, by split; `probabilities_NK`: calibrated, 0 where no split has the row."""
+
+    labels: pd.DataFrame
+    codes_N: np.ndarray
+    rows: Mapping[str, np.ndarray]
+    judge: Judge
+    probabilities_NK: np.ndarray
+
+    def quality(self, split: str) -> LabelQuality:
+        rows = self.rows[split]
+        return score_labels(self.codes_N[rows], self.probabilities_NK[rows])
+
+
 class Findings(NamedTuple):
     """`labels`: image_id, label, decision, weight. `queue`: rows for people, worst first.
     `outliers`: rows that look like no class, farthest first."""
@@ -80,49 +96,75 @@ def audit_labels(subject: Subject, params: AuditParams, seed: int) -> Findings:
 
     Raises ParamsError if train has fewer groups than folds.
     """
-    table, embeddings_ND, decided = subject.table, subject.embeddings_ND, subject.decided
-    labels = apply_decisions(table["image_id"], table["label"], dict(decided))
-    codes_N = subject.codes(labels["label"])
-    rows = {split: subject.present[split][codes_N[subject.present[split]] >= 0] for split in SPLITS}
-    judge, probabilities_NK = judge_rows(subject, codes_N, rows["train"], params, seed)
-    quality = {split: score_labels(codes_N[rows[split]], probabilities_NK[rows[split]])
-               for split in SPLITS}  # fmt: skip
-    queue = pd.concat(
+    judged = judge_labels(subject, params, seed)
+    train, of_train = judged.rows["train"], judged.quality("train")
+    flagged = pd.concat(
         [
-            find_suspicious(table, split, rows[split], codes_N, quality[split], subject.classes)
+            find_suspicious(
+                subject.table, split, judged.rows[split], judged.codes_N, judged.quality(split),
+                subject.classes,
+            )
             for split in SPLITS
         ]
-    ).sort_values(["score", "image_id"], ignore_index=True)
-    weights_N = weigh(labels, rows["train"], quality["train"], codes_N, params.least_weight)
-    answered = labels["decision"].iloc[rows["train"]].ne("").to_numpy()
+    ).sort_values(["score", "image_id"], ignore_index=True)  # fmt: skip
+    queue = flagged[~flagged["image_id"].isin(list(subject.decided))].reset_index(drop=True)
+    weights_N = weigh(judged.labels, train, of_train, judged.codes_N, params.least_weight)
+    outliers = find_outlying(subject.embeddings_ND, judged.rows, params)
+    is_decided = judged.labels["decision"].iloc[train].ne("").to_numpy()
     lesson = Lesson(
-        features_NF=embeddings_ND[rows["train"]],
-        labels_N=codes_N[rows["train"]],
-        weights_N=weights_N[rows["train"]],
-        score_N=np.where(answered, 1.0, quality["train"].score_N),
+        features_NF=subject.embeddings_ND[train],
+        labels_N=judged.codes_N[train],
+        weights_N=weights_N[train],
+        score_N=np.where(is_decided, 1.0, of_train.score_N),
     )
-    outliers = find_outlying(embeddings_ND, rows, params)
-    joint_KK = count_errors(lesson.labels_N, probabilities_NK[rows["train"]])
-    suggested_N = np.where(probabilities_NK.any(axis=1), probabilities_NK.argmax(axis=1), -1)
-    to_review = queue[~queue["image_id"].isin(list(decided))].reset_index(drop=True)
-    verbs = [decision.verb for decision in decided.values()]
     metrics = {
-        "num_suspicious": {split: int((queue["split"] == split).sum()) for split in SPLITS},
-        "num_to_review": len(to_review),
+        "num_suspicious": {split: int((flagged["split"] == split).sum()) for split in SPLITS},
+        "num_to_review": len(queue),
+        "num_outliers": {s: int(np.isin(outliers, judged.rows[s]).sum()) for s in SPLITS},
+        "judge": {
+            "penalty": judged.judge.penalty,
+            "temperature": round(judged.judge.temperature, 6),
+        },
+        **_measure_answers(subject, judged),
+        **_measure_errors(subject, judged, params),
+        "value": measure_value(subject, judged, lesson, params, seed),
+    }
+    return Findings(judged.labels.assign(weight=weights_N), queue, outliers, metrics)
+
+
+def judge_labels(subject: Subject, params: AuditParams, seed: int) -> Judged:
+    """Applies what people decided, and judges every row of a split, with a label or without."""
+    labels = apply_decisions(
+        subject.table["image_id"], subject.table["label"], dict(subject.decided)
+    )
+    codes_N = subject.codes(labels["label"])
+    rows = {split: present[codes_N[present] >= 0] for split, present in subject.present.items()}
+    judge, probabilities_NK = judge_rows(subject, codes_N, rows["train"], params, seed)
+    return Judged(labels, codes_N, rows, judge, probabilities_NK)
+
+
+def _measure_answers(subject: Subject, judged: Judged) -> dict[str, Any]:
+    verbs = [decision.verb for decision in subject.decided.values()]
+    before_N = subject.codes(subject.table["label"])
+    is_judged_N = judged.probabilities_NK.any(axis=1)
+    suggested_N = np.where(is_judged_N, judged.probabilities_NK.argmax(axis=1), -1)
+    image_ids = subject.table["image_id"]
+    return {
         "num_decisions": {verb: verbs.count(verb) for verb in ("keep", "relabel", "drop")},
-        "answers": count_answers(
-            table["image_id"], subject.codes(table["label"]), suggested_N, decided
-        ),
-        "judge": {"penalty": judge.penalty, "temperature": round(judge.temperature, 6)},
+        "answers": count_answers(image_ids, before_N, suggested_N, subject.decided),
+    }
+
+
+def _measure_errors(subject: Subject, judged: Judged, params: AuditParams) -> dict[str, Any]:
+    train, classes = judged.rows["train"], subject.classes
+    joint_KK = count_errors(judged.codes_N[train], judged.probabilities_NK[train])
+    return {
         "expected_errors": {
             "fraction": round(1 - float(np.trace(joint_KK) / joint_KK.sum()), 6),
-            "pairs": find_noisy_pairs(joint_KK, subject.classes, _NUM_PAIRS),
+            "pairs": find_noisy_pairs(joint_KK, classes, _NUM_PAIRS),
         },
-        "overlapping_classes": find_overlapping(joint_KK, subject.classes, params.overlap_fraction),
-        "num_outliers": {split: int(np.isin(outliers, rows[split]).sum()) for split in SPLITS},
-        "value": measure_value(subject, lesson, rows["val"], codes_N, judge, params, seed),
+        "overlapping_classes": find_overlapping(joint_KK, classes, params.overlap_fraction),
     }
-    return Findings(labels.assign(weight=weights_N), to_review, outliers, metrics)
 
 
 def judge_rows(
@@ -164,23 +206,18 @@ def find_outlying(
 
 
 def measure_value(
-    subject: Subject,
-    lesson: Lesson,
-    val: np.ndarray,
-    codes_N: np.ndarray,
-    judge: Judge,
-    params: AuditParams,
-    seed: int,
+    subject: Subject, judged: Judged, lesson: Lesson, params: AuditParams, seed: int
 ) -> dict[str, Any]:
     """What weights and leaving out the worst bring on val; empty where val is."""
+    val = judged.rows["val"]
     if len(val) == 0:
         return {}
     features = Features(lesson.features_NF, params.num_landmarks, seed)
     compared = compare_measures(
         lesson._replace(features_NF=features(lesson.features_NF)),
-        Exam(features(subject.embeddings_ND[val]), codes_N[val]),
+        Exam(features(subject.embeddings_ND[val]), judged.codes_N[val]),
         len(subject.classes),
-        judge.penalty,
+        judged.judge.penalty,
         params.left_out_fractions,
         [seed + number for number in range(_NUM_SEEDS)],
         _MOST_COMPARED,

@@ -36,7 +36,9 @@ def find_noisy_pairs(joint_KK: np.ndarray, classes: list[str], most: int) -> lis
             "label": classes[given],
             "shows": classes[shown],
             "num_expected": round(float(errors_KK[given, shown]), 2),
-            "label_fraction": _rounded(errors_KK[given, shown], joint_KK[given].sum()),
+            "label_fraction": _rounded(
+                float(errors_KK[given, shown]), float(joint_KK[given].sum())
+            ),
         }
         for given, shown in zip(*np.unravel_index(order, errors_KK.shape), strict=True)
         if errors_KK[given, shown] >= 1
