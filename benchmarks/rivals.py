@@ -4,6 +4,7 @@ N, M images, K classes
 """
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,13 @@ def svm_probabilities(pictures: Pictures, labels_N: np.ndarray, seed: int) -> np
     if pictures.pixels_ND.shape[1] > 1000:
         machine = make_pipeline(PCA(NUM_COMPONENTS, random_state=seed), machine)
     folds = folds_of(seed)
-    return np.asarray(
-        cross_val_predict(machine, pictures.pixels_ND, labels_N, cv=folds, method="predict_proba")
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The `probability` parameter")
+        return np.asarray(
+            cross_val_predict(
+                machine, pictures.pixels_ND, labels_N, cv=folds, method="predict_proba"
+            )
+        )
 
 
 def net_probabilities(
