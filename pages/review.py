@@ -164,8 +164,8 @@ def _value(review: Review) -> list[Block]:
         ),
         Text(
             "A probe on the embeddings, taught by 80 % of train (at most 10,000 rows) under each "
-            "of 3 seeds, with and without the measure. It helped or hurt where the 95 % interval of "
-            "the difference, over val rows and seeds, leaves out 0. Val rows are only measured on."
+            "of 3 seeds, with and without the measure. It helped or hurt where the 95 % interval "
+            "of the difference, over val rows and seeds, leaves out 0. Val rows only measure."
         ),
         Table(
             ["train rows", "balanced accuracy", "± sd", "difference", "low", "high", "verdict"],
