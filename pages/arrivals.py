@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pages.render import Bars, Block, Facts, Notice, Picture, Section, Table, Text, Thumbnails
+from pages.blocks import Bars, Block, Facts, Notice, Picture, Section, Table, Text, Thumbnails
 
 _NUM_EXAMPLES = 50
 _SHOWN = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from pages.render import Block, Figure, Heatmap, Notice, Table, Text
+from pages.blocks import Block, Figure, Heatmap, Notice, Table, Text
 
 _MOST_CLASSES = 40
 _NUM_ROWS = 12

@@ -7,17 +7,7 @@ import pandas as pd
 
 from pages.arrivals import expectations_table
 from pages.augmentation import augmentation_blocks, flagged_transforms, measure_augmentation
-from pages.render import (
-    Bars,
-    Block,
-    Facts,
-    Notice,
-    Picture,
-    Section,
-    Table,
-    Text,
-    Thumbnails,
-)
+from pages.blocks import Bars, Block, Facts, Notice, Picture, Section, Table, Text, Thumbnails
 
 _NUM_ROWS = 20
 _SPLITS = ("train", "val", "test", "unlabelled")
@@ -213,7 +203,7 @@ def _labels(quality: Quality) -> list[Block]:
         Table(
             ["path", "split", "label", "suggested", "score"],
             rows,
-            f"The first {len(rows)} of {len(quality.queue)}; the score is the probability of the "
-            "given label, judged by a model that has not seen the row.",
+            f"The first {len(rows)} of {len(quality.queue)}; the score is 0 where a model that has "
+            "not seen the row is sure of another label, and 0.5 where it is undecided.",
         ),
     ]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pages.render import Block, Facts, Lines, Matrix, Notice, Section, Table, Text
+from pages.blocks import Block, Facts, Lines, Matrix, Notice, Section, Table, Text
 
 _TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
 _WORDS = {

@@ -1,41 +1,42 @@
 """Stage audit: which labels look wrong, what people said of them, how far a row is trusted."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveInt
 
-from tasks.artifacts.documents import save_json
+from pages.blocks import Picture
+from pages.render import render_page
+from pages.review import Question, Review, review_notice, review_sections
+from tasks.artifacts.documents import save_json, save_text
 from tasks.artifacts.embeddings import save_embeddings
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import load_encoder
 from tasks.artifacts.tables import load_csv, load_rows, load_table, save_csv, save_table
-from tasks.core.decisions import Decision, apply_decisions, parse_decisions
+from tasks.core.decisions import parse_decisions
 from tasks.core.duplicates import measure_difference
-from tasks.core.errors import ParamsError
 from tasks.core.inference import chosen_device, run_net
-from tasks.core.label_quality import (
-    LabelQuality,
-    fit_probe,
-    out_of_fold_probabilities,
-    predict_probe,
-    score_labels,
-)
-from tasks.core.params import Section
+from tasks.core.label_audit import AuditParams, Findings, Subject, audit_labels
+from tasks.core.neighbours import Space
+from tasks.core.thumbnails import png_thumbnail
 from tasks.core.twins import find_twins
 
+_NUM_NEIGHBOURS = 5
+_MOST_PIXELS = 96
+# In base64 a third more; what is left of 4 MB is for the words.
+_MOST_BYTES_OF_QUESTIONS, _MOST_BYTES_OF_OUTLIERS = 2_000_000, 700_000
 
-class Params(Section):
-    """`inverse_penalty` is the C of the logistic regression on embeddings; `least_weight` the
-    weight of a train row whose label is surely wrong. Two images on two sides of a split are
-    duplicates that the hash missed if the cosine of their embeddings is `duplicate_similarity` or
-    more and their pixels differ by at most `duplicate_difference` on average, of a range of 1."""
 
-    num_folds: Annotated[int, Field(ge=2, le=20)]
-    inverse_penalty: PositiveFloat
-    least_weight: Annotated[float, Field(ge=0, le=1)]
+class Params(AuditParams):
+    """`num_shown` rows of each kind are on the page, or as many as 4 MB hold. Two images on two
+    sides of a split are duplicates that the hash missed if the cosine of their embeddings is
+    `duplicate_similarity` or more and their pixels differ by at most `duplicate_difference` on
+    average, of a range of 1."""
+
+    num_shown: PositiveInt
     duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
     duplicate_difference: Annotated[float, Field(ge=0, le=1)]
 
@@ -52,6 +53,7 @@ def main(
     out_labels: Path,
     out_queue: Path,
     out_duplicates: Path,
+    out_page: Path,
     out_metrics: Path,
     params: Params,
     seed: int,
@@ -59,32 +61,33 @@ def main(
     precision: str,
     device: str,
 ) -> None:
-    table = load_table(manifest, ["image_id", "path", "label"])
+    table = load_table(manifest, ["image_id", "path", "label", "group"])
     classes = sorted(table["label"].dropna().unique())
     decided = parse_decisions(load_csv(decisions), classes, str(decisions))
-    labels = apply_decisions(table["image_id"], table["label"], decided)
     net, _ = load_encoder(encoder)
     place, pixels = chosen_device(device), Images(images)
     embeddings_ND = run_net(net.to(place), pixels, np.arange(len(pixels)), place, precision)
-    codes = pd.Categorical(labels["label"], categories=classes).codes.astype(int)
-    rows = {"train": load_rows(train), "val": load_rows(val), "test": load_rows(test)}
-    rows = {split: indices[codes[indices] >= 0] for split, indices in rows.items()}
-    duplicates = find_missed_duplicates(pixels, embeddings_ND, table, rows, params)
-    quality = judge_labels(embeddings_ND, codes, rows, len(classes), params, seed)
-    queue = pd.concat(
-        [
-            find_suspicious(table, split, rows[split], codes, quality[split], classes)
-            for split in rows
-        ]
+    present = {"train": load_rows(train), "val": load_rows(val), "test": load_rows(test)}
+    subject = Subject(table, embeddings_ND, present, decided, classes)
+    duplicates = find_missed_duplicates(pixels, embeddings_ND, table, present, params)
+    findings = audit_labels(subject, params, seed)
+    review = Review(
+        questions=list(ask(subject, findings, pixels, params.num_shown)),
+        outliers=list(show_outliers(subject, findings, pixels, params.num_shown)),
+        audit=findings.metrics,
     )
-    undecided = ~queue["image_id"].isin(list(decided))
-    shown = queue[undecided].sort_values(["score", "image_id"], ignore_index=True)
-    labels = labels.assign(weight=weigh(labels, rows["train"], quality["train"], codes, params))
+    page = render_page(
+        "Label review",
+        "Labels that look wrong, for people to decide; and what the audit is worth.",
+        review_sections(review),
+        review_notice(review),
+    )
     save_embeddings(embeddings_ND, out_embeddings)
-    save_table(labels, out_labels)
-    save_csv(shown, out_queue)
+    save_table(findings.labels, out_labels)
     save_table(duplicates, out_duplicates)
-    save_json(_metrics(queue, shown, decided, rows), out_metrics)
+    save_csv(findings.queue, out_queue)
+    save_text(page, out_page)
+    save_json(findings.metrics, out_metrics)
 
 
 def find_missed_duplicates(
@@ -112,101 +115,45 @@ def find_missed_duplicates(
     )
 
 
-def judge_labels(
-    embeddings_ND: np.ndarray,
-    codes_N: np.ndarray,
-    rows: dict[str, np.ndarray],
-    num_classes: int,
-    params: Params,
-    seed: int,
-) -> dict[str, LabelQuality]:
-    """Train rows are judged by models that have not seen them, held-out rows by one that has seen
-    all of train; no held-out row has a say about another row.
-
-    Raises ParamsError if there are fewer train rows than folds.
-    """
-    train = rows["train"]
-    if len(train) < params.num_folds or np.bincount(codes_N[train]).max() < params.num_folds:
-        raise ParamsError(
-            f"params.yaml: audit.num_folds: {params.num_folds}, more than any class has train rows"
-        )
-    probabilities = {
-        "train": out_of_fold_probabilities(
-            embeddings_ND[train],
-            codes_N[train],
-            num_classes,
-            params.num_folds,
-            params.inverse_penalty,
-            seed,
-        )
-    }
-    model = fit_probe(embeddings_ND[train], codes_N[train], params.inverse_penalty)
-    for split in ("val", "test"):
-        held_out = embeddings_ND[rows[split]]
-        probabilities[split] = (
-            predict_probe(model, held_out, num_classes)
-            if len(held_out)
-            else np.empty((0, num_classes))
-        )
-    return {split: score_labels(codes_N[rows[split]], probabilities[split]) for split in rows}
+def ask(subject: Subject, findings: Findings, pixels: Images, num_shown: int) -> Iterator[Question]:
+    """The head of the queue, each row beside the train rows that look most like it."""
+    labels = findings.labels["label"]
+    train = subject.present["train"]
+    train = train[labels.iloc[train].notna().to_numpy()]
+    space = Space(subject.embeddings_ND[train])
+    numbers = {image_id: row for row, image_id in enumerate(subject.table["image_id"])}
+    num_bytes = 0
+    for asked in findings.queue.head(num_shown).to_dict("records"):
+        row = numbers[asked["image_id"]]
+        # One more, as a train row is its own nearest.
+        nearest = space.find_nearest(subject.embeddings_ND[[row]], _NUM_NEIGHBOURS + 1).rows_MJ[0]
+        alike = [other for other in train[nearest] if other != row][:_NUM_NEIGHBOURS]
+        pictures = [
+            _picture(subject, pixels, row, ["this image", f"given: {asked['label']}"]),
+            *(_picture(subject, pixels, other, [str(labels.iloc[other])]) for other in alike),
+        ]
+        num_bytes += sum(len(picture.png) for picture in pictures)
+        if num_bytes > _MOST_BYTES_OF_QUESTIONS:
+            return
+        shared = {field: asked[field] for field in Question._fields if field in asked}
+        yield Question(**shared, probability=asked["suggested_probability"], pictures=pictures)
 
 
-def find_suspicious(
-    table: pd.DataFrame,
-    split: str,
-    rows: np.ndarray,
-    codes_N: np.ndarray,
-    quality: LabelQuality,
-    classes: list[str],
-) -> pd.DataFrame:
-    """Rows whose given label is not the most probable one, for people to look at."""
-    wrong = quality.suggested_N != codes_N[rows]
-    suspicious = rows[wrong]
-    return pd.DataFrame(
-        {
-            "image_id": table["image_id"].iloc[suspicious].to_numpy(),
-            "path": table["path"].iloc[suspicious].to_numpy(),
-            "split": split,
-            "label": np.array(classes, dtype=object)[codes_N[suspicious]],
-            "suggested_label": np.array(classes, dtype=object)[quality.suggested_N[wrong]],
-            "score": quality.score_N[wrong].round(6),
-            "suggested_probability": quality.probability_N[wrong].round(6),
-        }
-    )
+def show_outliers(
+    subject: Subject, findings: Findings, pixels: Images, num_shown: int
+) -> Iterator[Picture]:
+    """Pictures of the rows that lie farthest from all others."""
+    labels, paths = findings.labels["label"], subject.table["path"]
+    num_bytes = 0
+    for row in findings.outliers[:num_shown]:
+        lines = [labels.iloc[row], paths.iloc[row], subject.table["image_id"].iloc[row]]
+        picture = _picture(subject, pixels, row, lines)
+        num_bytes += len(picture.png)
+        if num_bytes > _MOST_BYTES_OF_OUTLIERS:
+            return
+        yield picture
 
 
-def weigh(
-    labels: pd.DataFrame,
-    train: np.ndarray,
-    quality: LabelQuality,
-    codes_N: np.ndarray,
-    params: Params,
-) -> np.ndarray:
-    """A weight in [least_weight, 1] per row of the manifest.
-
-    A suspicious train row weighs what its given label's probability is to the suggested one's; what
-    a person decided is trusted, and what a person dropped weighs nothing.
-    """
-    weights = np.ones(len(labels))
-    ratio = quality.score_N / np.maximum(quality.probability_N, 1e-12)
-    weights[train] = np.where(
-        quality.suggested_N == codes_N[train], 1.0, np.maximum(ratio, params.least_weight)
-    )
-    weights[labels["decision"].isin(["keep", "relabel"]).to_numpy()] = 1.0
-    weights[(labels["decision"] == "drop").to_numpy()] = 0.0
-    return weights.round(6)
-
-
-def _metrics(
-    queue: pd.DataFrame,
-    shown: pd.DataFrame,
-    decided: dict[str, Decision],
-    rows: dict[str, np.ndarray],
-) -> dict:
-    verbs = pd.Series([decision.verb for decision in decided.values()], dtype=object)
-    flagged = queue["split"].value_counts()
-    return {
-        "num_suspicious": {split: int(flagged.get(split, 0)) for split in rows},
-        "num_to_review": len(shown),
-        "num_decisions": {verb: int((verbs == verb).sum()) for verb in ("keep", "relabel", "drop")},
-    }
+def _picture(subject: Subject, pixels: Images, row: int, lines: list[str]) -> Picture:
+    png = png_thumbnail(pixels[np.array([row])][0], _MOST_PIXELS)
+    return Picture(png, str(subject.table["path"].iloc[row]), lines)

@@ -8,8 +8,9 @@ import pandas as pd
 from PIL import Image
 from pydantic import PositiveInt
 
+from pages.blocks import Picture
 from pages.quality import Quality, measure_quality, quality_notice, quality_sections
-from pages.render import Picture, render_page
+from pages.render import render_page
 from tasks.artifacts.documents import load_json, save_json, save_text
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_csv, load_table

@@ -9,7 +9,11 @@ import pytest
 
 from benchmarks import (
     augmentation_audit,
+    cleanvision,
     data_path,
+    duplicates,
+    gate_fuzz,
+    labels,
     orchestration,
     reproducibility,
     suites,
@@ -32,9 +36,13 @@ from benchmarks.record import (
 TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
+    "labels": labels.CELLS,
     "reproducibility": reproducibility.CELLS,
     "augmentation_audit": augmentation_audit.CELLS,
     "suites": suites.CELLS,
+    "duplicates": duplicates.CELLS,
+    "gate_fuzz": gate_fuzz.CELLS,
+    "cleanvision": cleanvision.CELLS,
 }
 
 

@@ -141,7 +141,7 @@ def test_nets_load_and_the_exported_one_agrees(finished: Checkout) -> None:
 
 
 def test_pages_exist_and_run_nothing(finished: Checkout) -> None:
-    for name in ("arrivals", "quality", "training"):
+    for name in ("arrivals", "review", "quality", "training"):
         page = (finished.root / f"reports/{name}.html").read_text(encoding="utf-8")
         assert "Content-Security-Policy" in page
         assert "<script" not in page.lower()

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pages.augmentation import augmentation_blocks, flagged_transforms, measure_augmentation
-from pages.render import Heatmap, Notice, Section, Table, Text, render_page
+from pages.blocks import Heatmap, Notice, Section, Table, Text
+from pages.render import render_page
 
 EVIL = "<script>alert(1)</script>"
 

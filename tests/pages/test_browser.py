@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from pages.render import (
+from pages.blocks import (
     Bars,
     Facts,
     Figure,
@@ -20,8 +20,8 @@ from pages.render import (
     Table,
     Text,
     Thumbnails,
-    render_page,
 )
+from pages.render import render_page
 
 pytestmark = pytest.mark.needs("chromium")
 

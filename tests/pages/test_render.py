@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pages.render import (
+from pages.blocks import (
     Bars,
     Facts,
     Figure,
@@ -31,8 +31,8 @@ from pages.render import (
     Table,
     Text,
     Thumbnails,
-    render_page,
 )
+from pages.render import render_page
 from pages.text import visible
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,109 @@
+"""What a page is made of: blocks of content, which `pages.render` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Text(NamedTuple):
+    """A paragraph."""
+
+    text: str
+
+
+class Notice(NamedTuple):
+    """A verdict; `tone` is one of good, warning, bad."""
+
+    tone: str
+    text: str
+
+
+class Code(NamedTuple):
+    """A line to copy, as it stands."""
+
+    text: str
+
+
+class Facts(NamedTuple):
+    """Key figures by name, shown as tiles."""
+
+    facts: Mapping[str, str | int | float]
+
+
+class Table(NamedTuple):
+    """Rows as long as `columns`; the first cell of a row is its heading."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    caption: str = ""
+
+
+class Bars(NamedTuple):
+    """Grouped horizontal bars: series name to category to value."""
+
+    series: Mapping[str, Mapping[str, float]]
+    caption: str = ""
+
+
+class Lines(NamedTuple):
+    """A line chart: series name to values at x = 1..n."""
+
+    series: Mapping[str, Sequence[float]]
+    x_label: str
+    caption: str = ""
+
+
+class Matrix(NamedTuple):
+    """A confusion matrix as a heat map; a label names a row and a column."""
+
+    labels: Sequence[str]
+    values: Sequence[Sequence[float]]
+    row_name: str
+    column_name: str
+    caption: str = ""
+
+
+class Heatmap(NamedTuple):
+    """Shares in [0, 1] by row and column; the legend names marked cells and the others."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    marked: Sequence[Sequence[bool]]
+    marked_name: str
+    plain_name: str
+    caption: str = ""
+
+
+class Picture(NamedTuple):
+    """One small image with lines of text beneath it."""
+
+    png: bytes
+    alt: str
+    lines: Sequence[str] = ()
+
+
+class Thumbnails(NamedTuple):
+    """Small images side by side."""
+
+    pictures: Sequence[Picture]
+    caption: str = ""
+
+
+class Figure(NamedTuple):
+    """One large picture."""
+
+    png: bytes
+    alt: str
+    caption: str = ""
+
+
+Block = Text | Notice | Code | Facts | Table | Bars | Lines | Matrix | Heatmap | Thumbnails | Figure
+
+
+class Section(NamedTuple):
+    """A titled part of the page; the table of contents names it."""
+
+    title: str
+    blocks: Sequence[Block]
