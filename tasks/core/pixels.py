@@ -104,7 +104,8 @@ def _decode_jpeg(data: bytes, limits: Limits, smallest: int) -> Picture | None:
     pixels = pixels.reshape(pixels.shape[: 2 if kind == "GRAY" else 3])
     # Hardly any file has one, and to look for it properly takes longer than to decode a small one.
     if b"Exif\0\0" in data or b"tiff:Orientation" in data:
-        orientation = _orientation(_opened(data, "JPEG"))
+        with warnings.catch_warnings(action="ignore"):
+            orientation = _orientation(_opened(data, "JPEG"))
         pixels = np.asarray(_upright(Image.fromarray(pixels), orientation))
         if orientation in _ACROSS:
             width, height = height, width
