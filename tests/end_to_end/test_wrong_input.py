@@ -131,7 +131,7 @@ MANIFESTS = {
         rows("circle/000.png,a,holdout", header="path,label,split"),
         ["row 1 (circle/000.png)", "split 'holdout' is not one of ['train', 'val', 'test']"],
     ),
-    "path twice": (rows(ROW, ROW), ["names 'circle/000.png' more than once"]),
+    "path twice": (rows(ROW, ROW), ["names 'circle/000.png', which a row before it does"]),
     "ragged": (rows("circle/000.png,a,b"), ["equally long rows", "row 1 has 3 cells"]),
     "no rows": (rows(), ["has a header but no rows"]),
     "nothing": ("", ["is not a CSV file"]),
