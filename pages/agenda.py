@@ -45,8 +45,8 @@ def _about_labels(numbers: Mapping[str, Any]) -> list[Concern]:
     return [
         Concern(
             Point(
+                "Images that came with two labels",
                 conflicts,
-                "images came with two labels",
                 "The same pixels bear different labels, so one of the two is wrong; the copy that "
                 "stays keeps its own, whether right or not.",
                 "Say which is right in decisions/labels.csv, and mend it at the source.",
@@ -57,8 +57,8 @@ def _about_labels(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Labels that look wrong and wait for a decision",
                 doubtful,
-                "labels look wrong and wait for a decision",
                 "A wrong label teaches the wrong class, and in val or test it counts right answers "
                 "as errors.",
                 "Answer the most doubtful in decisions/labels.csv; the page of labels has the line "
@@ -71,8 +71,8 @@ def _about_labels(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Images that look like no class",
                 outliers,
-                "images look like no class",
                 "What belongs to no class can only be learnt by heart.",
                 "Drop them in decisions/labels.csv where they do not belong.",
                 "Labels that look wrong",
@@ -83,8 +83,8 @@ def _about_labels(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Pairs of classes that look like one",
                 len(overlaps),
-                "pairs of classes look like one",
                 "No model can tell apart what the labels do not.",
                 "Merge them in clean.classes, or write down what tells them apart.",
                 "Labels that look wrong",
@@ -102,12 +102,12 @@ def _about_leaks(numbers: Mapping[str, Any]) -> list[Concern]:
     return [
         Concern(
             Point(
+                "Look-alikes on two sides of a split",
                 missed,
-                "images have a look-alike on the other side of a split",
                 "If they show the same thing, figures on val and test are too good: the net has "
                 "seen the answer.",
-                "If the pairs below are the same thing, set rebalance.drop_duplicates to true; all "
-                "are in data/embedding_duplicates.parquet.",
+                "Where the pairs shown are the same thing, set rebalance.drop_duplicates to true; "
+                "all are in data/embedding_duplicates.parquet.",
                 "Splits and leaks",
             ),
             _share(missed, held_out),
@@ -115,8 +115,8 @@ def _about_leaks(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Near-duplicates on two sides of a split",
                 numbers["num_leaks"],
-                "near-duplicates lay on two sides of a split",
                 "The copy that is worth less was left out, so no figure is too good for it; but "
                 "whoever made the split will repeat it.",
                 "Mend the split at the source; all are in data/leaks.parquet.",
@@ -134,8 +134,8 @@ def _about_training(numbers: Mapping[str, Any]) -> list[Concern]:
     return [
         Concern(
             Point(
+                "Augmentations that change what images show",
                 len(flagged),
-                "augmentations change what images show",
                 "Every epoch shows the net images of one class under the label of another.",
                 "Take them out of augment.transforms, or make them weaker.",
                 "Augmentation",
@@ -153,8 +153,8 @@ def _about_arrivals(numbers: Mapping[str, Any]) -> list[Concern]:
     return [
         Concern(
             Point(
+                "Rejected files",
                 numbers["num_rejected"],
-                "files were rejected",
                 "They are lost to training, and more so the classes or sources they come from.",
                 "Mend them at the source and take it in again; all are in data/quarantine.parquet.",
                 "Rejected",
@@ -165,8 +165,8 @@ def _about_arrivals(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Rules that do not hold",
                 numbers["num_broken"],
-                "rules do not hold",
                 "Somebody wrote down that the data should be otherwise.",
                 "Mend the data, or the rule in params.yaml.",
                 "Expectations",
@@ -176,8 +176,8 @@ def _about_arrivals(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Numbers that are worse than in the snapshot before",
                 worse,
-                "numbers are worse than in the snapshot before",
                 "What came in since differs from what the model has been good for.",
                 "Look at what changed at the source.",
                 "Compared with the snapshot before",
@@ -187,8 +187,8 @@ def _about_arrivals(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Odd images",
                 numbers["num_odd"],
-                "images are odd",
                 "Too dark, blurred or of a strange size, they may be faults of a camera or of a "
                 "conversion. None was left out.",
                 "Look at the worst of each kind; all are in data/issues.parquet.",
@@ -207,8 +207,8 @@ def _about_classes(numbers: Mapping[str, Any]) -> list[Concern]:
     return [
         Concern(
             Point(
+                f"Classes with fewer than {FEW_ROWS} rows in a split",
                 small,
-                f"classes have fewer than {FEW_ROWS} rows in a split",
                 "One row more or less then moves the class's score by a tenth and more.",
                 "Collect more of these classes, or merge them in clean.classes.",
                 "Class balance",
@@ -218,8 +218,8 @@ def _about_classes(numbers: Mapping[str, Any]) -> list[Concern]:
         ),
         Concern(
             Point(
+                "Train rows of the largest class, times those of the smallest",
                 lopsided,
-                "times as many train rows in the largest class as in the smallest",
                 "The net learns the large classes first; rebalancing repeats the images of the "
                 "small ones and adds no new ones.",
                 "Collect more of the small classes, or choose another rebalance.sampler.",

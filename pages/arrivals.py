@@ -168,7 +168,15 @@ def distributions(numbers: Mapping[str, Any]) -> list[Block]:
     return [
         Bars({"images": numbers["sizes"]}, "The most common sizes, ten at most."),
         Bars(
-            numbers["histograms"], "Share of images by brightness and contrast, both from 0 to 1."
+            _without_empty_ends(numbers["histograms"]),
+            "Share of images by brightness and contrast, both from 0 to 1.",
         ),
         Table(["measure", *_QUANTILES], rows, "Measures of the images that may go on."),
     ]
+
+
+def _without_empty_ends(histograms: Mapping[str, Mapping[str, float]]) -> dict[str, dict]:
+    bins = list(next(iter(histograms.values())))
+    filled = [n for n, name in enumerate(bins) if any(h[name] for h in histograms.values())]
+    kept = bins[filled[0] : filled[-1] + 1] if filled else []
+    return {name: {one: shares[one] for one in kept} for name, shares in histograms.items()}

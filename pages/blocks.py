@@ -100,11 +100,11 @@ class Figure(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One thing to do: how many of what, why it matters, and where to look: in the section of that
-    title, and in the page of that file name beside this one where there is such a page."""
+    """One thing to do: what there is and how much of it, why it matters, and where to look: in the
+    section of that title, and in the page of that file name beside this one where there is one."""
 
-    number: int | float
     what: str
+    number: int | float
     why: str
     advice: str
     section: str

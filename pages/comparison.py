@@ -20,15 +20,15 @@ class Total(NamedTuple):
 
 TOTALS = {
     "num_arrived": Total("images came in", -1),
-    "rejected_fraction": Total("rejected, as a share", 1),
+    "rejected_fraction": Total("share rejected", 1),
     "num_conflicts": Total("images with two labels", 1, "num_arrived"),
     "num_repeats": Total("images that repeat another", 1, "num_arrived"),
     "num_odd": Total("odd images", 1, "num_arrived"),
     "num_leaks": Total("near-duplicates across splits", 1, "num_arrived"),
-    "num_missed_leaks": Total("of these missed by the hash", 1, "num_arrived"),
+    "num_missed_leaks": Total("look-alikes across splits", 1, "num_arrived"),
     "num_to_review": Total("labels to review", 1, "num_arrived"),
     "num_outliers": Total("images that look like no class", 1, "num_arrived"),
-    "imbalance": Total("largest class, times the smallest", 1),
+    "imbalance": Total("rows of the largest class, times the smallest", 1),
     "num_broken": Total("rules that do not hold", 1),
 }
 
@@ -64,7 +64,7 @@ def comparison_blocks(compared: Mapping[str, Any]) -> list[Block]:
     if not compared:
         return [Text("There is no snapshot before this one to compare with.")]
     totals = [[TOTALS[key].what, *_cells(change)] for key, change in compared["totals"].items()]
-    columns = ["before", "now", "difference", ""]
+    columns = ["verdict", "before", "now", "difference"]
     blocks: list[Block] = [
         _notice(compared),
         Table(
@@ -85,15 +85,15 @@ def comparison_blocks(compared: Mapping[str, Any]) -> list[Block]:
 def _notice(compared: Mapping[str, Any]) -> Notice:
     worse = [TOTALS[key].what for key, change in compared["totals"].items() if change["is_worse"]]
     fewer = sum(change["is_worse"] for change in compared["classes"].values())
-    worse += [f"rows of {fewer} classes"] * bool(fewer)
+    worse += [f"classes with fewer rows ({fewer})"] * bool(fewer)
     if worse:
-        return Notice("warning", f"Worse than in the snapshot before: {', '.join(worse)}.")
+        return Notice("warning", f"Worse than in the snapshot before: {'; '.join(worse)}.")
     return Notice("good", "Nothing is worse than in the snapshot before.")
 
 
 def _cells(change: Mapping[str, Any]) -> list[Any]:
     mark = "worse" if change["is_worse"] else "better" if change["is_better"] else ""
-    return [change["former"], change["present"], change["difference"], mark]
+    return [mark, change["former"], change["present"], change["difference"]]
 
 
 def _change(former: float, present: float, worsening: float) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _change(former: float, present: float, worsening: float) -> dict[str, Any]:
         "present": present,
         "difference": round(present - former, 6),
         "is_worse": worsening > 0,
-        "is_better": worsening < 0,
+        "is_better": worsening < 0 and present != former,
     }
 
 

@@ -13,6 +13,7 @@ from pages.comparison import comparison_blocks
 from pages.counts import class_bars
 from pages.quality_numbers import Quality, all_suites
 from pages.rules import rules_blocks
+from pages.text import shown
 
 _SPLITS = ("train", "val", "test", "unlabelled")
 
@@ -34,10 +35,11 @@ class Pictures(NamedTuple):
 def quality_notice(numbers: Mapping[str, Any]) -> Notice:
     rows, arrived = sum(numbers["num_rows"].values()), numbers["num_arrived"]
     passed = f"The data passed: {rows:,} of {arrived:,} images go on"
-    if not numbers["agenda"]:
+    points = find_points(numbers)
+    if not points:
         return Notice("good", f"{passed}, and nothing asks for a person's time.")
-    first = numbers["agenda"][0]
-    return Notice("warning", f"{passed}. Look first at this: {first['number']:,} {first['what']}.")
+    first = points[0]
+    return Notice("warning", f"{passed}. First to look at: {first.what} ({shown(first.number)}).")
 
 
 def quality_sections(
@@ -112,11 +114,11 @@ def _splits(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
         blocks += [
             Text(
                 "Images that look alike to the encoder and lie on two sides of a split. "
-                f"{dropped} train rows were dropped for it; all pairs are in "
+                f"Train rows dropped for it: {dropped:,}. All pairs are in "
                 "data/embedding_duplicates.parquet."
             ),
             Facts(missed),
-            Thumbnails(pictures.missed_leaks, "Pairs: the one at the left, its look-alike beside."),
+            Thumbnails(pictures.missed_leaks, "Pairs, side by side."),
         ]
     if not numbers["num_leaks"]:
         return [*blocks, Text("By their hashes, no near-duplicates lie on two sides of a split.")]

@@ -9,7 +9,7 @@ _COLUMNS = ["suite", "rule", "column", "severity", "result", "detail"]
 
 
 def measure_rules(suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many rules of each suite hold and how many are broken, and the rows that break them."""
+    """How many rules of each suite hold, and how many do not."""
     return {
         suite["suite"]: {
             "num_holding": sum(finding["passed"] for finding in suite["findings"]),
@@ -27,7 +27,7 @@ def rules_blocks(suites: Sequence[Mapping[str, Any]]) -> list[Block]:
     for suite in suites:
         if holding := _rows(suite, True):
             table = Table(_COLUMNS[1:], [row[1:] for row in holding], "Rules that hold.")
-            blocks.append(Folded(f"{suite['suite']}: {len(holding)} rules hold", [table]))
+            blocks.append(Folded(f"{suite['suite']}: rules that hold, {len(holding)}", [table]))
     return blocks
 
 
