@@ -1,5 +1,6 @@
 """The snapshot's name changes, and nothing else in params.yaml does."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.core.errors import ParamsError
+from tasks.core.errors import ArtifactError, ParamsError
 from tasks.snapshot import next_name, set_snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,32 @@ def test_a_file_without_a_place_for_it_is_refused(tmp_path, text):
     with pytest.raises(ParamsError, match=r"expected a value at ingest\.snapshot"):
         set_snapshot(tmp_path, "x", TODAY)
     assert path.read_text() == text
+
+
+def test_what_was_measured_is_kept_as_of_the_snapshot_before(params):
+    measured = params.parent / "metrics/quality.json"
+    previous = params.parent / "metrics/previous/quality.json"
+    set_snapshot(params.parent, None, TODAY)
+    assert not previous.exists(), "nothing was measured yet"
+    measured.parent.mkdir()
+    measured.write_text('{"num_leaks": 3}')
+    set_snapshot(params.parent, None, TODAY)
+    assert json.loads(previous.read_text()) == {"quality": {"num_leaks": 3}}
+    measured.write_text('{"num_leaks": 4}')
+    with pytest.raises(ParamsError):
+        set_snapshot(params.parent, "a b", TODAY)
+    assert json.loads(previous.read_text()) == {"quality": {"num_leaks": 3}}
+    set_snapshot(params.parent, None, TODAY)
+    assert json.loads(previous.read_text()) == {"quality": {"num_leaks": 4}}
+
+
+def test_a_torn_measurement_is_refused_and_nothing_written(params):
+    before = params.read_bytes()
+    (params.parent / "metrics").mkdir()
+    (params.parent / "metrics/quality.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"quality\.json: is not valid JSON"):
+        set_snapshot(params.parent, "next", TODAY)
+    assert params.read_bytes() == before
 
 
 def test_a_missing_file_is_refused(tmp_path):
