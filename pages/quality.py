@@ -150,7 +150,7 @@ def _duplicates(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
     ]
     if pictures.conflicts:
         blocks.append(Thumbnails(pictures.conflicts, "One image, two labels."))
-    caption = "What was dropped, and its copy that stays."
+    caption = "What was dropped, above the copy of it that stays."
     return [*blocks, Thumbnails(pictures.duplicates, caption)] if pictures.duplicates else blocks
 
 

@@ -135,8 +135,8 @@ def show(quality: Quality, gallery: Gallery, sheet: bytes, params: Params) -> Pi
     return Pictures(
         worst=worst,
         odd=odd,
-        conflicts=some(show_twins(quality.dropped[conflicts], gallery, labels)),
-        duplicates=some(show_twins(quality.dropped[repeats], gallery, labels)),
+        conflicts=some(show_conflicts(quality.dropped[conflicts], gallery, labels)),
+        duplicates=some(show_duplicates(quality.dropped[repeats], gallery)),
         leaks=some(show_pairs(quality.leaks, gallery)),
         missed_leaks=some(show_pairs(quality.missed_leaks, gallery)),
         suspicious=some(show_suspicious(quality.queue, gallery)),
@@ -170,7 +170,7 @@ def take(pictures: Iterable[Picture], most: int, most_bytes: int) -> Iterator[Pi
         yield picture
 
 
-def show_twins(
+def show_conflicts(
     dropped: pd.DataFrame, gallery: Gallery, labels: dict[str, str]
 ) -> Iterator[Picture]:
     """What was dropped (image_id, path, twin_id) with its label, above the copy that stays."""
@@ -179,6 +179,13 @@ def show_twins(
             lines = [f"{path}: {labels[image_id]}"]
             lines.append(f"{gallery.paths[twin_id]}: {gallery.labels[twin_id]}")
             yield Picture(gallery.one(twin_id), path, lines)
+
+
+def show_duplicates(dropped: pd.DataFrame, gallery: Gallery) -> Iterator[Picture]:
+    """What was dropped (path, twin_id), above the copy that stays."""
+    for path, twin_id in dropped[["path", "twin_id"]].to_numpy():
+        if twin_id in gallery:
+            yield Picture(gallery.one(twin_id), path, [path, gallery.paths[twin_id]])
 
 
 def show_pairs(leaks: pd.DataFrame, gallery: Gallery) -> Iterator[Picture]:

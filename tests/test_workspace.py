@@ -24,7 +24,7 @@ def test_a_command_that_fails_says_what_it_printed(tmp_path: Path) -> None:
         workspace.run(tmp_path, "python", "-c", "import sys; print('sorry'); sys.exit(3)")
 
 
-def test_a_copy_of_the_project_has_nothing_that_ran_and_all_that_stages_read(
+def test_a_copy_of_the_project_has_nothing_that_ran_and_what_stages_read(
     tmp_path: Path,
 ) -> None:
     workspace.copy_project(tmp_path)

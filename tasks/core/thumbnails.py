@@ -17,7 +17,7 @@ def png_thumbnail(pixels_HWC: np.ndarray, most_pixels: int) -> bytes:
 def png_pair(left_HWC: np.ndarray, right_HWC: np.ndarray, most_pixels: int) -> bytes:
     """A PNG of two images of one shape side by side, each as `png_thumbnail` would have it."""
     left, right = (_small(pixels, most_pixels) for pixels in (left_HWC, right_HWC))
-    both = Image.new(left.mode, (left.width + _GAP + right.width, left.height), "white")
+    both = Image.new(left.mode, (left.width + _GAP + right.width, left.height), "grey")
     both.paste(left, (0, 0))
     both.paste(right, (left.width + _GAP, 0))
     return _png(both)
