@@ -30,7 +30,7 @@ NOTHING: dict[str, Any] = {
 COUNTS = ["num_conflicts", "num_to_review", "num_outliers", "num_missed_leaks", "num_leaks"]
 
 
-def whats(**changed: Any) -> list[str]:
+def found(**changed: Any) -> list[str]:
     return [point.what for point in find_points({**NOTHING, **changed})]
 
 
@@ -51,19 +51,19 @@ def test_five_at_most():
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_of_two_concerns_that_cost_alike_the_larger_comes_first(leaks, missed):
     """Look-alikes that stay cost four times what was left out does."""
-    first = whats(num_leaks=leaks, num_missed_leaks=missed)[0]
+    first = found(num_leaks=leaks, num_missed_leaks=missed)[0]
     assert first.startswith("Look-alikes" if 4 * missed >= leaks else "Near-duplicates")
 
 
 def test_two_labels_of_one_image_in_a_large_set_do_not_hide_many_rejected_files():
-    order = whats(num_conflicts=1, num_rejected=300, rejected_fraction=0.3)
+    order = found(num_conflicts=1, num_rejected=300, rejected_fraction=0.3)
     assert order == ["Rejected files", "Images that came with two labels"]
 
 
 def test_look_alikes_that_were_dropped_ask_for_nothing():
-    assert whats(num_missed_leaks=3, num_dropped_by_rebalance=3) == []
+    assert found(num_missed_leaks=3, num_dropped_by_rebalance=3) == []
 
 
 @pytest.mark.parametrize(("imbalance", "asked"), [(4.9, 0), (5.0, 1), (100.0, 1)])
 def test_classes_must_be_lopsided_to_be_named(imbalance, asked):
-    assert len(whats(imbalance=imbalance)) == asked
+    assert len(found(imbalance=imbalance)) == asked
