@@ -48,8 +48,7 @@ repro: $(READY) ## Rebuild what changed (dvc repro)
 	@$(BIN)/dvc repro
 
 ingest: $(READY) ## Take in the sources as of today and run the data flow
-	@$(BIN)/python -m tasks.snapshot
-	@$(BIN)/python -m flows.data
+	@$(BIN)/python -m flows.data --take-in
 
 ui: $(READY) ## Prefect's server and pages, on this machine only
 	@mkdir -p .cache/prefect

@@ -17,6 +17,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from benchmarks.record import ROOT
+from tasks.artifacts.documents import save_json
 from tasks.telemetry import TELEMETRY_OFF
 
 _SAMPLE_SECONDS = 0.05
@@ -98,6 +99,7 @@ def copy_project(folder: Path) -> None:
     champion = folder / "models" / "champion"
     champion.mkdir(parents=True, exist_ok=True)
     (champion / "NONE").touch()
+    save_json({"quality": None}, folder / "metrics" / "previous" / "quality.json")
 
 
 def commit_all(root: Path, message: str) -> None:

@@ -18,14 +18,17 @@ TARGETS = ("quality",)
 
 
 @flow(name="data", task_runner=task_runner(), persist_result=False)
-def data(wait_seconds: float = DEFAULT_WAIT_SECONDS) -> tuple[Outcome, ...]:
-    """Brings the data up to date in the checkout that is the current directory.
+def data(take_in: bool = False, wait_seconds: float = DEFAULT_WAIT_SECONDS) -> tuple[Outcome, ...]:
+    """Brings the data up to date in the checkout that is the current directory; with `take_in`,
+    under the name of a new snapshot, so that the sources are read again.
 
     Raises:
         BusyError: another run still holds the checkout after `wait_seconds`.
         FlowFailed: the params are wrong, or a stage failed.
     """
     with checkout("data", wait_seconds) as held:
+        if take_in:
+            held.run_module("tasks.snapshot")
         return held.run_stages(*TARGETS)
 
 

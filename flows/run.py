@@ -166,6 +166,8 @@ def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
         default=DEFAULT_WAIT_SECONDS,
         help="leave at once if another run holds this checkout",
     )
+    if "take_in" in inspect.signature(flow.fn).parameters:
+        parser.add_argument("--take-in", action="store_true", help="read the sources again")
     if "publish" in inspect.signature(flow.fn).parameters:
         parser.add_argument("--no-publish", dest="publish", action="store_false")
     arguments = vars(parser.parse_args(argv))

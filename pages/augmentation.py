@@ -9,6 +9,9 @@ from pages.blocks import Block, Figure, Heatmap, Notice, Table, Text
 _MOST_CLASSES = 40
 _NUM_ROWS = 12
 _ALL = "all images"
+_COLUMNS = [
+    "transform", "label", "changed_fraction", "identity_fraction", "low", "high", "looks_like",
+]  # fmt: skip
 
 
 def flagged_transforms(audit: pd.DataFrame) -> dict[str, list[str]]:
@@ -21,8 +24,9 @@ def flagged_transforms(audit: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def measure_augmentation(audit: pd.DataFrame) -> dict[str, Any]:
-    """Every number on the page that is not one of a single class."""
+    """Every number on the page."""
     whole = audit[audit["label"].isna()]
+    by_class = audit[audit["label"].isin(_worst_classes(audit))]
     columns = ["changed_fraction", "identity_fraction", "difference", "low", "high"]
     return {
         "flagged": flagged_transforms(audit),
@@ -30,6 +34,11 @@ def measure_augmentation(audit: pd.DataFrame) -> dict[str, Any]:
             str(one["transform"]): {name: one[name] for name in columns}
             for one in whole.to_dict("records")
         },
+        "difference_by_class": {
+            str(transform): dict(zip(rows["label"], rows["difference"], strict=True))
+            for transform, rows in by_class.groupby("transform", sort=False)
+        },
+        "clearest": _clearest(audit)[_COLUMNS].head(_NUM_ROWS).to_dict("records"),
     }
 
 
@@ -85,16 +94,21 @@ def _blind_spots(audit: pd.DataFrame) -> list[Block]:
 
 def _heatmaps(audit: pd.DataFrame) -> list[Block]:
     """The policy's transforms, and what people might want to add, over the same classes."""
-    by_class = audit["difference"].groupby(audit["label"], sort=False).max()
-    worst = by_class.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]
-    classes = [label for label in by_class.index if label in set(worst)]
-    omitted = len(by_class) - len(classes)
+    classes = _worst_classes(audit)
+    omitted = audit["label"].nunique() - len(classes)
     rest = f" {omitted} classes with fewer changes are left out." if omitted else ""
     own, others = audit[audit["in_policy"]], audit[~audit["in_policy"]]
     return [
         _heatmap(own, classes, f"The policy's transforms: label changes by class.{rest}"),
         _heatmap(others, classes, f"What one might add: label changes by class.{rest}"),
     ]
+
+
+def _worst_classes(audit: pd.DataFrame) -> list[str]:
+    """The classes that change most, in the order of the audit."""
+    by_class = audit["difference"].groupby(audit["label"], sort=False).max()
+    worst = set(by_class.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES])
+    return [str(label) for label in by_class.index if label in worst]
 
 
 def _heatmap(audit: pd.DataFrame, classes: list[str], caption: str) -> Heatmap:
@@ -121,19 +135,22 @@ def _heatmap(audit: pd.DataFrame, classes: list[str], caption: str) -> Heatmap:
     )
 
 
-def _tables(audit: pd.DataFrame) -> list[Block]:
+def _clearest(audit: pd.DataFrame) -> pd.DataFrame:
+    """The flagged pairs of transform and class, the policy's own first."""
     flagged = audit[audit["label"].notna() & audit["is_flagged"]]
-    if flagged.empty:
+    return flagged.sort_values(["in_policy", "difference"], ascending=False, kind="stable")
+
+
+def _tables(audit: pd.DataFrame) -> list[Block]:
+    clearest = _clearest(audit)
+    if clearest.empty:
         return []
-    worst = flagged.sort_values(["in_policy", "difference"], ascending=False, kind="stable")
-    numbers = ["changed_fraction", "identity_fraction", "low", "high"]
-    rows = worst.round(dict.fromkeys(numbers, 3))[["transform", "label", *numbers, "looks_like"]]
-    shown = rows.head(_NUM_ROWS).to_numpy().tolist()
+    rows = clearest[_COLUMNS].head(_NUM_ROWS).round(3).to_numpy().tolist()
     return [
         Table(
             ["transform", "class", "changed", "untouched", "low", "high", "looks like"],
-            shown,
-            f"The {len(shown)} clearest of {len(rows)} flagged pairs, the policy's own first: "
+            rows,
+            f"The {len(rows)} clearest of {len(clearest)} flagged pairs, the policy's own first: "
             "shares of images whose neighbours bear another label, and the interval of the "
             "difference. All intervals hold together with 95 %.",
         )

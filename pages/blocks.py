@@ -99,7 +99,46 @@ class Figure(NamedTuple):
     caption: str = ""
 
 
-Block = Text | Notice | Code | Facts | Table | Bars | Lines | Matrix | Heatmap | Thumbnails | Figure
+class Point(NamedTuple):
+    """One thing to do: what there is and how much of it, why it matters, and where to look: in the
+    section of that title, and in the page of that file name beside this one where there is one."""
+
+    what: str
+    number: int | float
+    why: str
+    advice: str
+    section: str
+    page: str = ""
+
+
+class Agenda(NamedTuple):
+    """What is worth a person's time, in the order in which to look at it."""
+
+    points: Sequence[Point]
+
+
+class Folded(NamedTuple):
+    """Blocks that show once their summary is opened."""
+
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block = (
+    Text
+    | Notice
+    | Code
+    | Facts
+    | Table
+    | Bars
+    | Lines
+    | Matrix
+    | Heatmap
+    | Thumbnails
+    | Figure
+    | Agenda
+    | Folded
+)
 
 
 class Section(NamedTuple):

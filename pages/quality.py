@@ -5,205 +5,175 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pages.arrivals import expectations_table
-from pages.augmentation import augmentation_blocks, flagged_transforms, measure_augmentation
-from pages.blocks import Bars, Block, Facts, Notice, Picture, Section, Table, Text, Thumbnails
+from pages.agenda import FEW_ROWS, find_points
+from pages.arrivals import arrival_bars, distributions, odd_images, rejected
+from pages.augmentation import augmentation_blocks
+from pages.blocks import Agenda, Bars, Block, Facts, Notice, Picture, Section, Text, Thumbnails
+from pages.comparison import comparison_blocks
+from pages.counts import class_bars
+from pages.quality_numbers import Quality, all_suites
+from pages.rules import rules_blocks
+from pages.text import shown
 
-_NUM_ROWS = 20
 _SPLITS = ("train", "val", "test", "unlabelled")
 
 
-class Quality(NamedTuple):
-    """Everything on the page. `suspicious`: pictures of the rows that head the review queue."""
+class Pictures(NamedTuple):
+    """What the page shows of single images. `worst`: image_id, issue, score, against, path of
+    those that head each issue, whose `odd` are PNGs by image_id. Leaks are pairs side by side."""
 
-    arrived: pd.DataFrame
-    quarantine: pd.DataFrame
-    dropped: pd.DataFrame
-    leaks: pd.DataFrame
-    queue: pd.DataFrame
-    verdict: Mapping[str, Any]
-    splits: Mapping[str, Any]
-    audit: Mapping[str, Any]
-    rebalanced: Mapping[str, Any]
-    suspicious: Sequence[Picture]
+    worst: pd.DataFrame
+    odd: Mapping[str, bytes]
+    conflicts: Sequence[Picture]
     duplicates: Sequence[Picture]
+    leaks: Sequence[Picture]
+    missed_leaks: Sequence[Picture]
+    suspicious: Sequence[Picture]
     sheet: bytes
-    augmentation: pd.DataFrame
 
 
-def measure_quality(quality: Quality) -> dict[str, Any]:
-    """Every number on the page."""
-    reasons = quality.dropped["reason"].value_counts().sort_index()
-    return {
-        "num_arrived": len(quality.arrived),
-        "num_rejected": len(quality.quarantine),
-        "rejected_by_reason": dict(quality.verdict["rejected_by_reason"]),
-        "dropped_by_reason": {str(reason): int(count) for reason, count in reasons.items()},
-        "num_leaks": len(quality.leaks),
-        "num_rows": dict(quality.splits["num_rows"]),
-        "class_counts": quality.splits["class_counts"],
-        "balance": {key: quality.rebalanced[key] for key in ("before", "after", "made_up")},
-        "num_embedding_duplicates": dict(quality.rebalanced["num_duplicates"]),
-        "num_dropped_by_rebalance": quality.rebalanced["num_dropped"],
-        "num_suspicious": dict(quality.audit["num_suspicious"]),
-        "num_to_review": quality.audit["num_to_review"],
-        "num_decisions": dict(quality.audit["num_decisions"]),
-        "augmentation": measure_augmentation(quality.augmentation),
-        "verdict": quality.verdict["verdict"],
-    }
+def quality_notice(numbers: Mapping[str, Any]) -> Notice:
+    rows, arrived = sum(numbers["num_rows"].values()), numbers["num_arrived"]
+    passed = f"The data passed: {rows:,} of {arrived:,} images go on"
+    points = find_points(numbers)
+    if not points:
+        return Notice("good", f"{passed}, and nothing asks for a person's time.")
+    first = points[0]
+    return Notice("warning", f"{passed}. First to look at: {first.what} ({shown(first.number)}).")
 
 
-def quality_notice(quality: Quality) -> Notice:
-    """What is worth a person's time, most important first."""
-    matters = [
-        (len(quality.quarantine), "rejected files"),
-        (
-            int((quality.dropped["reason"] == "duplicate_with_other_label").sum()),
-            "images that came with two labels",
-        ),
-        (len(quality.leaks), "near-duplicates across splits"),
-        (quality.audit["num_to_review"], "labels to review"),
-        (len(flagged_transforms(quality.augmentation)), "augmentations that change labels"),
-    ]
-    broken = sum(
-        not finding["passed"] for suite in _suites(quality) for finding in suite["findings"]
-    )
-    matters.append((broken, "expectations that do not hold"))
-    named = [f"{count} {what}" for count, what in matters if count]
-    if not named:
-        return Notice("good", "The data passed, and nothing asks for a person's time.")
-    return Notice("warning", "The data passed. Worth a look: " + ", ".join(named) + ".")
-
-
-def quality_sections(quality: Quality) -> list[Section]:
+def quality_sections(
+    quality: Quality, numbers: Mapping[str, Any], pictures: Pictures
+) -> list[Section]:
+    """numbers: what `measure_quality` gives for `quality`."""
     return [
-        Section("What came in", [_totals(quality)]),
-        Section("Rejected", _rejected(quality)),
-        Section("Duplicates", _duplicates(quality)),
-        Section("Splits and leaks", _splits(quality)),
-        Section("Balance", _balance(quality)),
-        Section("Labels that look wrong", _labels(quality)),
-        Section("Augmentation", augmentation_blocks(quality.augmentation, quality.sheet)),
-        Section("Expectations", [expectations_table(_suites(quality))]),
+        Section("Worth a person's time", _agenda(numbers)),
+        Section("What came in", [_way(numbers), *arrival_bars(numbers)]),
+        Section("Compared with the snapshot before", comparison_blocks(numbers["compared"])),
+        Section("Rejected", rejected(numbers, quality.quarantine)),
+        Section("Odd images", odd_images(numbers, pictures.worst, pictures.odd)),
+        Section("What the images are like", distributions(numbers)),
+        Section("Class balance", _balance(numbers)),
+        Section("Splits and leaks", _splits(numbers, pictures)),
+        Section("Duplicates", _duplicates(numbers, pictures)),
+        Section("Labels that look wrong", _labels(numbers, pictures)),
+        Section("Augmentation", augmentation_blocks(quality.augmentation, pictures.sheet)),
+        Section("Expectations", rules_blocks(all_suites(quality))),
     ]
 
 
-def _suites(quality: Quality) -> list[dict]:
+def _agenda(numbers: Mapping[str, Any]) -> list[Block]:
+    points = find_points(numbers)
+    if not points:
+        return [Text("Nothing.")]
     return [
-        suite
-        for document in (quality.verdict, quality.splits, quality.rebalanced)
-        for suite in document["suites"]
+        Text("First what concerns many images, or spoils much with each. Five things at most."),
+        Agenda(points),
     ]
 
 
-def _in_order(mapping: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, Any]]:
-    """Items as people think of them; JSON keeps keys by letter."""
-    return [(key, mapping[key]) for key in keys]
-
-
-def _totals(quality: Quality) -> Facts:
-    rows = quality.splits["num_rows"]
+def _way(numbers: Mapping[str, Any]) -> Facts:
+    """What became of the images."""
     return Facts(
         {
-            "images came in": len(quality.arrived),
-            "rejected": len(quality.quarantine),
-            "dropped": len(quality.dropped),
-            **{f"{split} rows": n for split, n in _in_order(rows, _SPLITS)},
-            "labels to review": quality.audit["num_to_review"],
+            "images came in": numbers["num_arrived"],
+            "rejected": numbers["num_rejected"],
+            "dropped": numbers["num_dropped"],
+            **{f"{split} rows": numbers["num_rows"][split] for split in _SPLITS},
+            "came without a label": numbers["num_unlabelled"],
+            "sources": len(numbers["arrived_by_source"]),
         }
     )
 
 
-def _rejected(quality: Quality) -> list[Block]:
-    counts = {name: float(count) for name, count in quality.verdict["rejected_by_reason"].items()}
-    if not counts:
-        return [Text("Every file could be read.")]
-    rows = quality.quarantine[["path", "reason", "detail"]].head(_NUM_ROWS).to_numpy().tolist()
-    return [
-        Bars({"files": counts}, "Rejected files by reason."),
-        Table(["path", "reason", "detail"], rows, f"The first {len(rows)} rejected files."),
-    ]
-
-
-def _duplicates(quality: Quality) -> list[Block]:
-    twins = quality.dropped[quality.dropped["reason"].str.startswith("duplicate")]
-    if twins.empty:
-        return [Text("No two images have the same pixels.")]
-    kept = quality.arrived.set_index("image_id")["path"]
-    rows = [
-        [path, kept.get(twin, twin), reason.replace("_", " ")]
-        for path, twin, reason in twins[["path", "twin_id", "reason"]].head(_NUM_ROWS).to_numpy()
-    ]
-    return [
-        Text(
-            f"{len(twins)} images repeat another's pixels. One copy of each stays: a held-out one "
-            "before one that would be learnt from."
+def _balance(numbers: Mapping[str, Any]) -> list[Block]:
+    series = {when: numbers["balance"][when]["train"] for when in ("before", "after")}
+    blocks: list[Block] = [
+        Facts(
+            {
+                "classes": len(numbers["arrived_by_label"]),
+                "largest, times the smallest": numbers["imbalance"],
+                f"classes with fewer than {FEW_ROWS} rows in a split": len(
+                    numbers["small_classes"]
+                ),
+            }
         ),
-        Thumbnails(quality.duplicates, "Images of which a copy was dropped."),
-        Table(["dropped", "stays", "reason"], rows, f"The first {len(rows)} duplicates."),
+        class_bars(series, "Train rows per class, before and after rebalancing."),
     ]
-
-
-def _splits(quality: Quality) -> list[Block]:
-    counts = {
-        split: {label: float(count) for label, count in classes.items()}
-        for split, classes in _in_order(quality.splits["class_counts"], _SPLITS[:3])
-    }
-    blocks: list[Block] = [Bars(counts, "Images per class in each split.")]
-    if missed := quality.rebalanced["num_duplicates"]:
-        found = ", ".join(f"{count} of {where}" for where, count in missed.items())
-        dropped = quality.rebalanced["num_dropped"]
-        blocks.append(
-            Text(
-                f"The encoder found images on two sides of a split that look alike: {found}; "
-                f"{dropped} train rows were dropped for it. All are in "
-                "data/embedding_duplicates.parquet."
-            )
-        )
-    if quality.leaks.empty:
-        return [*blocks, Text("By their hashes, no near-duplicates lie on two sides of a split.")]
-    rows = quality.leaks.head(_NUM_ROWS).to_numpy().tolist()
-    return [
-        *blocks,
-        Text(
-            "These near-duplicates lay on two sides of a split; the first of each pair is left out."
-        ),
-        Table(["left out", "of", "looks like", "in"], rows, "Leaks between splits."),
-    ]
-
-
-def _balance(quality: Quality) -> list[Block]:
-    series = {
-        when: {label: float(count) for label, count in counts["train"].items()}
-        for when, counts in _in_order(quality.rebalanced, ("before", "after"))
-    }
-    blocks: list[Block] = [Bars(series, "Train rows per class, before and after rebalancing.")]
-    if made_up := quality.rebalanced["made_up"]:
-        counts = {label: float(count) for label, count in made_up.items()}
+    if made_up := numbers["balance"]["made_up"]:
         caption = "Embeddings per class that were made up, for the classifier's head alone."
-        blocks.append(Bars({"embeddings": counts}, caption))
+        blocks.append(class_bars({"embeddings": made_up}, caption))
     return blocks
 
 
-def _labels(quality: Quality) -> list[Block]:
-    if quality.queue.empty:
-        return [Text("No label contradicts what its image looks like.")]
-    columns = ["path", "split", "label", "suggested_label", "score"]
-    rows = quality.queue[columns].head(_NUM_ROWS).to_numpy().tolist()
-    pairs = quality.queue["label"] + " → " + quality.queue["suggested_label"]
-    common = pairs.value_counts(sort=False).sort_values(ascending=False, kind="stable").head(10)
-    confused = {str(pair): float(count) for pair, count in common.items()}
+def _splits(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
+    counts = {split: numbers["class_counts"][split] for split in _SPLITS[:3]}
+    blocks: list[Block] = [class_bars(counts, "Images per class in each split.")]
+    if missed := numbers["num_embedding_duplicates"]:
+        dropped = numbers["num_dropped_by_rebalance"]
+        blocks += [
+            Text(
+                "Images that look alike to the encoder and lie on two sides of a split. "
+                f"Train rows dropped for it: {dropped:,}. All pairs are in "
+                "data/embedding_duplicates.parquet."
+            ),
+            Facts(missed),
+            Thumbnails(pictures.missed_leaks, "Pairs, side by side."),
+        ]
+    if not numbers["num_leaks"]:
+        return [*blocks, Text("By their hashes, no near-duplicates lie on two sides of a split.")]
     return [
+        *blocks,
+        Text(
+            "These near-duplicates lay on two sides of a split; the first of each pair is left "
+            "out. All are in data/leaks.parquet."
+        ),
+        Facts(numbers["leaks_by_splits"]),
+        Thumbnails(pictures.leaks, "Pairs: what is left out at the left, what stays beside it."),
+    ]
+
+
+def _duplicates(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
+    if not numbers["num_repeats"]:
+        return [Text("No two images have the same pixels.")]
+    blocks: list[Block] = [
+        Text(
+            "These images repeat another's pixels. One copy of each stays: a held-out one before "
+            "one that would be learnt from. All are in data/clean/dropped.parquet."
+        ),
+        Facts(
+            {
+                "repeat another image": numbers["num_repeats"],
+                "of these with another label": numbers["num_conflicts"],
+            }
+        ),
+    ]
+    if pictures.conflicts:
+        blocks.append(Thumbnails(pictures.conflicts, "One image, two labels."))
+    caption = "What was dropped, above the copy of it that stays."
+    return [*blocks, Thumbnails(pictures.duplicates, caption)] if pictures.duplicates else blocks
+
+
+def _labels(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
+    facts = {
+        "to review": numbers["num_to_review"],
+        **{f"flagged in {split}": numbers["num_suspicious"][split] for split in _SPLITS[:3]},
+        "expected errors in train, as a share": numbers["expected_error_fraction"],
+        "look like no class": numbers["num_outliers"],
+        **{f"decided: {verb}": count for verb, count in numbers["num_decisions"].items()},
+    }
+    if not numbers["num_to_review"]:
+        return [Facts(facts), Text("No label that nobody has decided looks wrong.")]
+    return [
+        Facts(facts),
         Text(
             "Decide in decisions/labels.csv, one line per image: keep, relabel:<class> or drop, "
-            "with your name and the time. All rows are in data/review_queue.csv."
+            "with your name and the time. reports/review.html has the line to copy for each, "
+            "data/review_queue.csv all rows."
         ),
-        Thumbnails(quality.suspicious, "The labels that look most wrong."),
-        Bars({"images": confused}, "Given label → suggested label, the most frequent pairs."),
-        Table(
-            ["path", "split", "label", "suggested", "score"],
-            rows,
-            f"The first {len(rows)} of {len(quality.queue)}; the score is 0 where a model that has "
-            "not seen the row is sure of another label, and 0.5 where it is undecided.",
+        Thumbnails(pictures.suspicious, "The labels that look most wrong: given → suggested."),
+        Bars(
+            {"images": numbers["to_review_by_pair"]},
+            "Given label → suggested label, the most frequent pairs.",
         ),
     ]

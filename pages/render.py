@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -20,15 +21,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from pages import charts, heatmap, matrix
 from pages.blocks import (
+    Agenda,
     Bars,
     Block,
     Code,
     Facts,
     Figure,
+    Folded,
     Heatmap,
     Lines,
     Matrix,
     Notice,
+    Point,
     Section,
     Table,
     Text,
@@ -56,16 +60,22 @@ def render_page(
     """Return the page as HTML. Raises ValueError where a block contradicts itself."""
     if notice is not None:
         _check_tone(notice, "the page's notice")
-    drawn = []
-    for section in sections:
-        places = (f"section {section.title!r}, block {n}" for n in count(1))
-        drawn.append(
-            (section.title, [_draw(*pair) for pair in zip(section.blocks, places, strict=False)])
-        )
+    anchors = {section.title: f"section-{number}" for number, section in enumerate(sections, 1)}
+    drawn = [
+        (section.title, _draw_all(section.blocks, f"section {section.title!r}", anchors))
+        for section in sections
+    ]
     return _template().render(title=title, lead=lead, notice=notice, sections=drawn)
 
 
-def _draw(block: Block, where: str) -> tuple[str, Block, Any]:
+def _draw_all(
+    blocks: Sequence[Block], where: str, anchors: Mapping[str, str]
+) -> list[tuple[str, Block, Any]]:
+    places = (f"{where}, block {number}" for number in count(1))
+    return [_draw(block, place, anchors) for block, place in zip(blocks, places, strict=False)]
+
+
+def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Block, Any]:
     """Check a block and return its kind, itself, and what the template needs to draw it."""
     drawing: Any = None
     match block:
@@ -92,11 +102,24 @@ def _draw(block: Block, where: str) -> tuple[str, Block, Any]:
             drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
         case Figure():
             drawing = _embed(block.png, where, 1)
+        case Agenda():
+            drawing = [_target(point, where, anchors) for point in block.points]
+        case Folded():
+            drawing = _draw_all(block.blocks, where, anchors)
         case Text() | Code() | Facts():
             pass
         case _:
             raise ValueError(f"{where}: {type(block).__name__} is not a kind of block")
     return type(block).__name__, block, drawing
+
+
+def _target(point: Point, where: str, anchors: Mapping[str, str]) -> str:
+    """Return the anchor of the section that a point names."""
+    if point.section not in anchors:
+        raise ValueError(f"{where}: {point.section!r} is not one of {list(anchors)}")
+    if point.page and not re.fullmatch(r"[a-z_]+\.html", point.page):
+        raise ValueError(f"{where}: {point.page!r} is not the name of a page beside this one")
+    return anchors[point.section]
 
 
 def _check_tone(notice: Notice, where: str) -> None:

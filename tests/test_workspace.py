@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks import workspace
 from benchmarks.sources import SHAPES, add_images, make_odd
+from tasks.quality import load_previous
 
 
 def test_a_command_is_timed_and_its_children_are_weighed(tmp_path: Path) -> None:
@@ -21,6 +22,15 @@ def test_a_command_is_timed_and_its_children_are_weighed(tmp_path: Path) -> None
 def test_a_command_that_fails_says_what_it_printed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"exit status 3\nsorry"):
         workspace.run(tmp_path, "python", "-c", "import sys; print('sorry'); sys.exit(3)")
+
+
+def test_a_copy_of_the_project_has_nothing_that_ran_and_what_stages_read(
+    tmp_path: Path,
+) -> None:
+    workspace.copy_project(tmp_path)
+    kept = [path.name for path in (tmp_path / "metrics").rglob("*") if path.is_file()]
+    assert kept == ["quality.json"]
+    assert load_previous(tmp_path / "metrics/previous/quality.json") is None
 
 
 def test_params_are_set_and_comments_stay(tmp_path: Path) -> None:

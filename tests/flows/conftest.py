@@ -32,6 +32,11 @@ PUBLISH = """
 import pathlib
 pathlib.Path("published").write_text("yes")
 """
+SNAPSHOT = """
+import pathlib
+assert not pathlib.Path("raw").exists(), "ingest has run already"
+pathlib.Path("taken_in").write_text("yes")
+"""
 
 MakeCheckout = Callable[[str], Path]
 
@@ -48,7 +53,8 @@ def prefect_api() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def empty_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of the flows' code, with a check of params and a publishing of its own."""
+    """A checkout of the flows' code, with a check of params, a publishing and snapshots of its
+    own."""
     root = tmp_path_factory.mktemp("empty")
     for name in CODE:
         source, target = ROOT / name, root / name
@@ -59,6 +65,7 @@ def empty_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, target)
     (root / "tasks" / "stage.py").write_text(CHECK)
     (root / "tasks" / "publish.py").write_text(PUBLISH)
+    (root / "tasks" / "snapshot.py").write_text(SNAPSHOT)
     (root / "params.yaml").write_text("{}\n")
     subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
     dvc(root, "init", "-q")

@@ -223,6 +223,17 @@ def test_nothing_is_published_that_need_not_be(
     assert not (root / "published").exists()
 
 
+@pytest.mark.parametrize("take_in", [True, False])
+def test_a_new_snapshot_is_named_before_the_first_stage_where_asked(
+    prefect_api: str, make_checkout: MakeCheckout, take_in: bool
+) -> None:
+    from flows.data import data
+
+    root = make_checkout(CHAIN)
+    assert [outcome.stage for outcome in data(take_in=take_in)] == ["ingest", "quality"]
+    assert (root / "taken_in").exists() is take_in
+
+
 def test_a_failure_ends_the_command_with_1_and_a_clear_line(
     make_checkout: MakeCheckout, run_module: RunModule
 ) -> None:

@@ -183,6 +183,8 @@ def test_every_deployment_of_the_project_can_be_served() -> None:
         assert deployment.concurrency_options is not None
     assert "interval" in repr(often[0].schedules)
     assert "cron" in repr(scheduled["data"].schedules)
+    # Under the same name ingest would not run again, and a schedule take in nothing.
+    assert scheduled["data"].parameters == {"take_in": True}
 
 
 @pytest.mark.parametrize("text", ["", "deployments: 3", "deployments: [{name: a}]", "a: ["])

@@ -22,6 +22,7 @@ from pages.blocks import (
     Thumbnails,
 )
 from pages.render import render_page
+from tests.pages.qualities import a_quality, page_of, some_pictures
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -88,6 +89,18 @@ def test_nothing_runs_and_no_policy_is_broken(hostile_page, tmp_path):
     document, log = dump(hostile_page, tmp_path, "--dump-dom")
 
     assert "<h1>" in document
+    assert "data-ran" not in document.split("<head>")[0]
+    assert "<script" not in document
+    assert "Content Security Policy" not in log
+
+
+def test_a_quality_page_of_hostile_names_runs_nothing(tmp_path):
+    page = tmp_path / "quality.html"
+    html = page_of(a_quality(HOSTILE), some_pictures(HOSTILE))
+    page.write_text(html, encoding="utf-8")
+    document, log = dump(page, tmp_path, "--dump-dom")
+
+    assert document.count("&lt;script&gt;") > 30
     assert "data-ran" not in document.split("<head>")[0]
     assert "<script" not in document
     assert "Content Security Policy" not in log

@@ -19,14 +19,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pages.blocks import (
+    Agenda,
     Bars,
     Facts,
     Figure,
+    Folded,
     Heatmap,
     Lines,
     Matrix,
     Notice,
     Picture,
+    Point,
     Section,
     Table,
     Text,
@@ -88,6 +91,8 @@ def page_of(text):
         Heatmap([text], [text], [[0.5]], [[True]], text, text, text),
         Thumbnails([Picture(png(), text, [text, text])], text),
         Figure(png(), text, text),
+        Agenda([Point(text, 3, text, text, text, "review.html")]),
+        Folded(text, [Text(text), Folded(text, [Text(text)])]),
     ]
     return render_page(text, text, [Section(text, blocks)], Notice("bad", text))
 
@@ -140,7 +145,8 @@ def test_the_document_needs_nothing_outside_itself():
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
     assert "style" not in names and not any(name.startswith("on") for name in names)
     assert all(source.startswith("data:image/png;base64,") for source in PLAIN.values("src"))
-    assert all(target.startswith("#") for target in PLAIN.values("href"))
+    links = [target for target in PLAIN.values("href") if not target.startswith("#")]
+    assert links == ["review.html"], "a page beside this one"
     assert "url(" not in page_of("plain") and "@import" not in page_of("plain")
 
 
@@ -182,6 +188,19 @@ def test_the_contents_name_every_section_once():
     assert {target[1:] for target in document.values("href")} <= set(ids)
     assert html.count('href="#section-') == 3
     assert document.elements[0] == ("html", "lang")
+
+
+def test_a_point_leads_to_its_section_and_what_is_folded_opens_without_a_script():
+    point = Point("Leaks", 4, "why", "advice", "Second")
+    sections = [
+        Section("First", [Agenda([point])]),
+        Section("Second", [Folded("4 pairs", [Table(["pair"], [["a"]])])]),
+    ]
+    html = render_page("t", "l", sections)
+
+    assert 'See <a href="#section-2">Second</a>' in html
+    assert "<summary>4 pairs</summary>" in html.split('id="section-2"')[1]
+    assert html.count("<details>") == html.count("</details>") == 1
 
 
 def test_tables_name_their_columns_rows_and_subject():
@@ -234,6 +253,8 @@ def test_pictures_carry_their_own_bytes():
         Matrix([], [], "given", "predicted"),
         Heatmap([], [], [], [], "marked", "plain"),
         Thumbnails([]),
+        Agenda([]),
+        Folded("more", []),
     ],
 )
 def test_an_empty_block_says_none(block):
@@ -262,12 +283,15 @@ def test_an_empty_section_says_none():
         (Thumbnails([Picture(b"", "x")]), "not a PNG"),
         (Figure(png()[:16] + bytes(8) + png()[24:], "x"), "PNG has size 0 × 0"),
         ("words", "str is not a kind of block"),
+        (Agenda([Point("x", 1, "", "", "Third")]), r"'Third' is not one of \['First', 'Second'\]"),
+        (Agenda([Point("x", 1, "", "", "First", "//evil.html")]), "not the name of a page beside"),
+        (Folded("more", ["words"]), "block 1: str is not a kind of block"),
     ],
 )
 def test_a_block_that_contradicts_itself_is_refused(block, message):
     sections = [Section("First", []), Section("Second", [Text("words"), block])]
 
-    with pytest.raises(ValueError, match=f"section 'Second', block 2: .*{message}"):
+    with pytest.raises(ValueError, match=f"section 'Second', block 2[:,].*{message}"):
         render_page("t", "l", sections)
 
 
