@@ -1,9 +1,9 @@
 """Beside CleanVision, on CIFAR-10's test images: `python -m benchmarks.cleanvision`.
 
 beside      images/s for the checks that both make (dark, light, blurred, odd aspect, odd size, low
-            information, grey among colour, exact and near duplicates), each tool in a process of
-            its own with as many workers as the machine has cores. Imports do not count; starting
-            workers does, and so does cutting the files into shards, which only ours needs.
+            information, grey among colour, equal pixels, equal perceptual hashes), each tool in a
+            process of its own with as many workers as the machine has cores. Imports do not count;
+            starting workers does, and so does cutting the files into shards, which only ours needs.
             Then the rank correlation of the scores of each check, how many images either flags,
             and their overlap: those that both flag, of those that either does.
 
@@ -40,18 +40,10 @@ CHECKS = {
 
 def run_ours(folder: Path) -> dict[str, Any]:
     """The checks on a folder of images, from files to flags, in the current directory."""
-    from tasks.artifacts.images import Images
     from tasks.artifacts.shards import ShardWriter
-    from tasks.clean import Params as CleanParams
-    from tasks.clean import find_dropped, write_images
     from tasks.core.issues import find_issues, score_images
-    from tasks.core.pixels import Canonical
-    from tasks.decoding import clean_row_group
     from tasks.ingest import Params as IngestParams
     from tasks.ingest import ingest
-    from tasks.pool import Workers
-    from tasks.split import Params as SplitParams
-    from tasks.split import find_near_duplicates
     from tasks.validate import Params, measure_shards
 
     sections = load_yaml(ROOT / "params.yaml")
@@ -66,31 +58,21 @@ def run_ours(folder: Path) -> dict[str, Any]:
     ).index
     measures = measure_shards(sorted(shards.glob("*.parquet")), params, num_workers).measures
     issues = find_issues(measures, params.issues, params.issue_fence)
-    arrived = index.merge(measures, on="image_id").assign(given_label=index["label"])
-    exact = find_dropped(arrived)
-    manifest = arrived[~arrived["image_id"].isin(exact["image_id"])].sort_values(["shard", "row"])
-    clean = CleanParams.model_validate({**sections["clean"], "image_size": 32, "channels": 3})
-    canonical = Canonical(
-        size=clean.image_size, channels=3, resize=clean.resize, limits=params.limits()
-    )
-    Path("images").mkdir()
-    with Workers(num_workers, clean_row_group) as workers:
-        write_images(manifest, shards, Path("images"), canonical, workers)
-    near = find_near_duplicates(
-        Images(Path("images")), SplitParams.model_validate(sections["split"])
-    )
+    exact = measures["pixel_hash"].duplicated(keep=False)
+    # As CleanVision has it; what split finds is measured by the topic `duplicates`.
+    near = measures["perceptual_hash"].duplicated(keep=False) & ~exact
+    scores = score_images(measures)
     seconds = time.perf_counter() - started
-    paths = arrived.set_index("image_id")["path"].map(lambda path: path.removeprefix("images/"))
-    ordered = manifest["image_id"].map(paths).tolist()
-    scores = score_images(measures).set_axis(measures["image_id"].map(paths))
+    paths = index.set_index("image_id")["path"].map(lambda path: path.removeprefix("images/"))
+    named = measures["image_id"].map(paths)
     return {
         "seconds": seconds,
-        "scores": {name: scores[name].to_dict() for name in CHECKS},
+        "scores": {name: scores[name].set_axis(named).to_dict() for name in CHECKS},
         "flags": {
             name: sorted(paths[issues.loc[issues["issue"] == name, "image_id"]]) for name in CHECKS
         },
-        "exact": sorted(paths[pd.concat([exact["image_id"], exact["twin_id"]]).unique()]),
-        "near": sorted({ordered[row] for pair in near.tolist() for row in pair}),
+        "exact": sorted(named[exact]),
+        "near": sorted(named[near]),
     }
 
 

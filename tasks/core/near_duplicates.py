@@ -54,14 +54,15 @@ def _cosines() -> np.ndarray:
     return np.cos(angles) * np.sqrt(np.where(np.arange(_K) == 0, 1, 2) / _S)[:, None]
 
 
-def _stretch(low: float, high: float) -> np.ndarray:
-    return (_cosines() @ _sampled(low, high, _S, _S)).astype(np.float32)
+def _stretches(*edges: tuple[float, float]) -> np.ndarray:
+    """(E, K, S): each maps a row or column of a thumbnail to the frequencies of its stretch."""
+    return np.stack([_cosines() @ _sampled(*edge, _S, _S) for edge in edges]).astype(np.float32)
 
 
-_SHIFTS = [_stretch(by, 1 + by) for by in (0, -_SHIFT, _SHIFT, -2 * _SHIFT, 2 * _SHIFT)]
-_CROPS = [_stretch(*edges) for edges in ((0, 1 - _CROP), (_CROP, 1), (_CROP / 2, 1 - _CROP / 2))]
-# Each maps a thumbnail's rows and columns to frequencies; the first is the picture as it is.
-_VARIANTS = [*product(_SHIFTS, repeat=2), *product(_CROPS, repeat=2)]
+_SHIFTS = _stretches(*((by, 1 + by) for by in (0, -_SHIFT, _SHIFT, -2 * _SHIFT, 2 * _SHIFT)))
+_CROPS = _stretches((0, 1 - _CROP), (_CROP, 1), (_CROP / 2, 1 - _CROP / 2))
+# Rows are stretched in one way of a family, columns in another; the first is the picture as it is.
+_VARIANTS = [pair for family in (_SHIFTS, _CROPS) for pair in product(family, repeat=2)]
 NUM_VARIANTS = len(_VARIANTS)
 
 
@@ -69,13 +70,22 @@ def hash_variants(images_NHWC: np.ndarray) -> np.ndarray:
     """uint64 (N, V): the signs of the lowest frequencies, of the images as they are (column 0) and
     of the copies that shifts and crops would make of them."""
     thumbnails_NSS = _thumbnails(images_NHWC)
-    hashes = np.empty((len(images_NHWC), NUM_VARIANTS), dtype=np.uint64)
-    for variant in range(NUM_VARIANTS):
-        # The mean grey level says how bright a picture is, not what it shows.
-        frequencies = _frequencies(thumbnails_NSS, variant).reshape(-1, _K * _K)
-        frequencies[:, 0] = 0
-        hashes[:, variant] = np.packbits(frequencies > _FAINT, axis=1).view(">u8")[:, 0]
-    return hashes
+    return np.concatenate([_hash_family(thumbnails_NSS, one) for one in (_SHIFTS, _CROPS)], axis=1)
+
+
+def _hash_family(thumbnails_NSS: np.ndarray, family_EKS: np.ndarray) -> np.ndarray:
+    """uint64 (N, E²), as `_VARIANTS` has them in order."""
+    number, ways = len(thumbnails_NSS), len(family_EKS)
+    stretch_SF = family_EKS.reshape(-1, _S).T
+    # Two large products instead of a small one for each image and variant.
+    columns_NFS = (thumbnails_NSS.reshape(-1, _S) @ stretch_SF).reshape(number, _S, -1)
+    columns_NFS = np.ascontiguousarray(columns_NFS.transpose(0, 2, 1))
+    above = columns_NFS.reshape(-1, _S) @ stretch_SF > _FAINT
+    above = above.reshape(number, ways, _K, ways, _K).transpose(0, 3, 1, 4, 2)
+    above = above.reshape(number, ways * ways, _K * _K)
+    # The mean grey level says how bright a picture is, not what it shows.
+    above[..., 0] = False
+    return np.packbits(above, axis=-1).view(">u8")[..., 0].astype(np.uint64)
 
 
 def find_candidates(hashes_NV: np.ndarray, max_bits: int) -> Candidates:
@@ -89,25 +99,46 @@ def find_candidates(hashes_NV: np.ndarray, max_bits: int) -> Candidates:
     """
     targets, firsts, inverse = np.unique(hashes_NV[:, 0], return_index=True, return_inverse=True)
     found = [_equal(firsts[inverse])]
-    # More bands than need be where few bits may differ: each has a table of its values.
-    edges = np.linspace(0, 64, max(max_bits + 1, _LEAST_BANDS) + 1).astype(int)
-    for low, high in pairwise(edges):
-        cut, mask = np.uint64(low), np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort((targets >> cut) & mask, kind="stable")
-        bands = ((targets >> cut) & mask)[order]
-        begins = np.searchsorted(bands, np.arange(int(mask) + 2, dtype=np.uint64))
-        for variant in range(NUM_VARIANTS):
-            queries, rows = np.unique(hashes_NV[:, variant], return_index=True)
-            keys = (queries >> cut) & mask
-            starts = begins[keys]
-            for query, place in _joined(starts, begins[keys + np.uint64(1)] - starts):
-                target = order[place]
+    bands = _cut(targets, max_bits)
+    for variant in range(NUM_VARIANTS):
+        queries, rows = np.unique(hashes_NV[:, variant], return_index=True)
+        for band in bands:
+            keys = band.key(queries)
+            starts = band.begins[keys]
+            for query, place in _joined(starts, band.begins[keys + np.uint64(1)] - starts):
+                target = band.order[place]
                 near = np.bitwise_count(queries[query] ^ targets[target]) <= max_bits
                 pair = np.column_stack([rows[query[near]], firsts[target[near]]])
                 found.append(np.column_stack([pair, np.full(len(pair), variant)]))
     pairs = np.unique(np.concatenate(found), axis=0)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     return Candidates(*pairs.T)
+
+
+class _Band(NamedTuple):
+    """Some bits of a hash. `order`: hashes by the value of these bits; `begins`: where each value
+    begins there."""
+
+    cut: np.uint64
+    mask: np.uint64
+    order: np.ndarray
+    begins: np.ndarray
+
+    def key(self, hashes: np.ndarray) -> np.ndarray:
+        return (hashes >> self.cut) & self.mask
+
+
+def _cut(hashes: np.ndarray, max_bits: int) -> list[_Band]:
+    bands = []
+    # More bands than need be where few bits may differ: each has a table of its values.
+    edges = np.linspace(0, 64, max(max_bits + 1, _LEAST_BANDS) + 1).astype(int)
+    for low, high in pairwise(edges):
+        cut, mask = np.uint64(low), np.uint64((1 << int(high - low)) - 1)
+        keys = (hashes >> cut) & mask
+        order = np.argsort(keys, kind="stable")
+        begins = np.searchsorted(keys[order], np.arange(int(mask) + 2, dtype=np.uint64))
+        bands.append(_Band(cut, mask, order, begins))
+    return bands
 
 
 def _equal(first_N: np.ndarray) -> np.ndarray:
