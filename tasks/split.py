@@ -35,12 +35,14 @@ class Expectations(Section):
 class Params(Section):
     """Two images are near-duplicates if, for one of a few small shifts or crops of the one, their
     perceptual hashes differ in at most `near_duplicate_bits` of 64, and their lowest frequencies by
-    at most `near_duplicate_difference`, of grey levels in [0, 1]."""
+    at most `near_duplicate_difference`, of grey levels in [0, 1]. Of two on two sides the one worth
+    less held out goes; where both came with their splits, only if `drop_given_leaks` says so."""
 
     val_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     near_duplicate_bits: Annotated[NonNegativeInt, Field(le=16)]
     near_duplicate_difference: Annotated[float, Field(ge=0, le=1)]
+    drop_given_leaks: bool
     expectations: Expectations
 
     @model_validator(mode="after")
@@ -73,7 +75,8 @@ def main(
     pixels, table = Images(images), load_table(manifest)
     splits = assign_splits(table, Fractions(params.val_fraction, params.test_fraction))
     leaks = find_leaks(table, splits, find_near_duplicates(pixels, params))
-    kept = ~table["image_id"].isin(leaks["image_id"])
+    left_out = find_left_out(leaks, table, params.drop_given_leaks)
+    kept = ~table["image_id"].isin(left_out)
     labelled = kept & table["label"].notna()
     check_classes(table.loc[labelled, "label"].tolist(), splits[labelled].tolist())
     classes = sorted(table.loc[labelled, "label"].unique())
@@ -90,7 +93,16 @@ def main(
     save_table(leaks, out_leaks)
     save_json(measure_statistics(pixels, rows["train"])._asdict(), out_statistics)
     suites = [checked.document() for checked in checks]
-    save_json({**_counts(table, rows, leaks), "suites": suites}, out_metrics)
+    counts = _counts(table, rows, len(leaks), left_out.nunique())
+    save_json({**counts, "suites": suites}, out_metrics)
+
+
+def find_left_out(leaks: pd.DataFrame, table: pd.DataFrame, drop_given: bool) -> pd.Series:
+    """image_id of the leaks' rows that are not used. A given split was somebody's decision, so its
+    own leaks may be left as they are, and are reported alone."""
+    is_given = table.set_index("image_id")["split"].notna()
+    came_so = is_given[leaks["image_id"]].to_numpy() & is_given[leaks["twin_id"]].to_numpy()
+    return leaks.loc[drop_given | ~came_so, "image_id"]
 
 
 def find_near_duplicates(pixels: Images, params: Params) -> np.ndarray:
@@ -124,7 +136,9 @@ def measure_statistics(pixels: Images, rows: np.ndarray) -> Statistics:
     return Statistics(np.round(mean, 6).tolist(), np.round(np.maximum(std, 1e-3), 6).tolist())
 
 
-def _counts(table: pd.DataFrame, rows: dict[str, np.ndarray], leaks: pd.DataFrame) -> dict:
+def _counts(
+    table: pd.DataFrame, rows: dict[str, np.ndarray], num_leaks: int, num_left_out: int
+) -> dict:
     labels = table["label"]
     return {
         "num_rows": {split: len(indices) for split, indices in rows.items()},
@@ -135,6 +149,6 @@ def _counts(table: pd.DataFrame, rows: dict[str, np.ndarray], leaks: pd.DataFram
             }
             for split in SPLITS
         },
-        "num_leaks": len(leaks),
-        "num_left_out": int(leaks["image_id"].nunique()),
+        "num_leaks": num_leaks,
+        "num_left_out": num_left_out,
     }

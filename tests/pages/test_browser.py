@@ -3,6 +3,9 @@
 import io
 import shutil
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from PIL import Image
@@ -60,6 +63,26 @@ def dump(page, folder, *options):
     return finished.stdout, finished.stderr
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """An address that a page may ask for things, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
 def png():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (200, 0, 200)).save(buffer, "PNG")
@@ -104,6 +127,28 @@ def test_a_quality_page_of_hostile_names_runs_nothing(tmp_path):
     assert "data-ran" not in document.split("<head>")[0]
     assert "<script" not in document
     assert "Content Security Policy" not in log
+
+
+def test_no_request_leaves_a_page_whatever_it_names(tmp_path, elsewhere):
+    address, asked = elsewhere
+    lures = (
+        f"<img src='{address}/image'><link rel='stylesheet' href='{address}/style'>"
+        f"<iframe src='{address}/frame'></iframe><script src='{address}/script'></script>"
+        f"<style>body {{ background: url({address}/ground) }}</style>"
+    )
+    control = tmp_path / "control.html"
+    control.write_text(f"<html><body>{lures}</body></html>", encoding="utf-8")
+    dump(control, tmp_path, "--dump-dom")
+    assert {"/image", "/style", "/frame", "/script", "/ground"} <= set(asked)
+    asked.clear()
+    page = tmp_path / "quality.html"
+    html = page_of(a_quality(lures), some_pictures(lures))
+    page.write_text(html, encoding="utf-8")
+    dump(page, tmp_path, "--dump-dom")
+    # Nor if a slip in the escaping let markup through: the policy stops it.
+    page.write_text(html.replace("</body>", f"{lures}</body>"), encoding="utf-8")
+    dump(page, tmp_path, "--dump-dom")
+    assert asked == []
 
 
 def test_the_policy_stops_what_escaping_would_miss(hostile_page, tmp_path):

@@ -1,17 +1,19 @@
 """Near-duplicates are found wherever they lie; statistics are those of numpy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from tasks.artifacts.images import Images, save_pixels
-from tasks.split import Params, find_near_duplicates, measure_statistics
+from tasks.split import Params, find_left_out, find_near_duplicates, measure_statistics
 
 GOOD = {
     "val_fraction": 0.15,
     "test_fraction": 0.2,
     "near_duplicate_bits": 3,
     "near_duplicate_difference": 0.02,
+    "drop_given_leaks": True,
     "expectations": {"clean": [], "splits": []},
 }
 
@@ -46,6 +48,16 @@ def test_near_duplicates_are_found_across_shards_and_chunks(tmp_path, monkeypatc
     pixels[49] = 255 - pixels[12]
     pairs = find_near_duplicates(images(tmp_path / "i", pixels), Params(**GOOD))
     assert pairs.tolist() == [[3, 40]]
+
+
+def test_leaks_of_given_splits_are_left_out_only_if_asked():
+    table = pd.DataFrame({"image_id": list("abcd"), "split": ["train", "test", None, None]})
+    leaks = pd.DataFrame({"image_id": ["a", "c", "a", "c"], "twin_id": ["b", "b", "d", "d"]})
+    assert set(find_left_out(leaks, table, drop_given=True)) == {"a", "c"}
+    assert find_left_out(leaks, table, drop_given=False).tolist() == ["c", "a", "c"]
+    given_alone = leaks[:1]
+    assert find_left_out(given_alone, table, drop_given=False).empty
+    assert find_left_out(leaks[:0], table, drop_given=True).empty
 
 
 @pytest.mark.parametrize(
