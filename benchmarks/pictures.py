@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks.record import ROOT
-from tasks import pretrain
+from tasks import augment, pretrain
 from tasks.artifacts.documents import load_yaml
 from tasks.core.encoder import Encoder
 from tasks.core.policy import Transform
@@ -71,7 +71,7 @@ def digits(precision: str) -> Pictures:
         images_NHWC=np.stack(images)[..., None],
         labels_N=bunch.target,
         pretraining=pretrain.Params.model_validate(params["pretrain"]),
-        augmentation=[Transform(**one) for one in params["augment"]["transforms"]],
+        augmentation=augment.Params.model_validate(params["augment"]).transforms,
         precision=precision,
     )
 

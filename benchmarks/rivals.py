@@ -83,7 +83,7 @@ def teach(
     optimiser, schedule = make_optimisation(
         net.parameters(), params.learning_rate, WEIGHT_DECAY, num_steps, num_steps // 10
     )
-    policy = build_policy(pictures.augmentation, pictures.images_NHWC.shape[1])
+    policy = build_policy(pictures.augmentation, pictures.images_NHWC.shape[1:])
     targets_N = torch.from_numpy(labels_N)
     net.train()
     for epoch in range(epochs):
