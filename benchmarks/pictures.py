@@ -23,21 +23,7 @@ DIGITS_SIZE = 16
 # The recipe for which the project's anchors were measured.
 CIFAR10_PRETRAIN: dict[str, Any] = {
     "architecture": {"width": 48, "depth": 1, "num_stages": 3, "activation": "relu"},
-    "views": [
-        {"name": "RandomResizedCrop", "arguments": {"scale": [0.2, 1.0]}},
-        {"name": "HorizontalFlip", "arguments": {}},
-        {
-            "name": "ColorJitter",
-            "arguments": {
-                "brightness": [0.6, 1.4],
-                "contrast": [0.6, 1.4],
-                "saturation": [0.6, 1.4],
-                "hue": [-0.1, 0.1],
-                "p": 0.8,
-            },
-        },
-        {"name": "ToGray", "arguments": {"p": 0.2}},
-    ],
+    "views": "ssl",
 }
 CIFAR10_AUGMENT = [
     {"name": "PadIfNeeded", "arguments": {"min_height": 40, "min_width": 40}},

@@ -10,8 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,19 +58,6 @@ def start_server(root: Path, port: int | None = None) -> Server:
         end_groups([process])
         raise
     return Server(url, process)
-
-
-@contextmanager
-def prefect_server(root: Path, port: int | None = None) -> Iterator[str]:
-    """Starts a server, yields the URL of its API, and ends it.
-
-    Raises ServerError as `start_server` does.
-    """
-    server = start_server(root, port)
-    try:
-        yield server.url
-    finally:
-        end_groups([server.process])
 
 
 def any_server(root: Path) -> str:

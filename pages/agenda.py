@@ -96,8 +96,8 @@ def _leaks(numbers: Numbers) -> Concern:
     point = Point(
         "Near-duplicates on two sides of a split",
         numbers["num_leaks"],
-        "The copy that is worth less was left out, so no figure is too good for it; but whoever "
-        "made the split will repeat it.",
+        "The copy that is worth less is left out, of given splits if split.drop_given_leaks says "
+        "so, or figures on val and test were too good; whoever made the split will repeat it.",
         "Mend the split at the source; all are in data/leaks.parquet.",
         "Splits and leaks",
     )

@@ -129,7 +129,9 @@ def _splits(numbers: Mapping[str, Any], pictures: Pictures) -> list[Block]:
             "out. All are in data/leaks.parquet."
         ),
         Facts(numbers["leaks_by_splits"]),
-        Thumbnails(pictures.leaks, "Pairs: what is left out at the left, what stays beside it."),
+        Thumbnails(
+            pictures.leaks, "Pairs: what is worth less held out at the left, its twin beside."
+        ),
     ]
 
 

@@ -1,7 +1,6 @@
 """Stage augment: the policy that finetune draws from, a sheet of what it does, and an audit of
 which transforms make another class of an image."""
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from tasks.core.inference import chosen_device, run_net
 from tasks.core.mixing import Mixing, mix_batch
 from tasks.core.params import Section
 from tasks.core.policy import Transform, Transforms, augment_batch, build_alone, build_policy
+from tasks.core.thumbnails import encode_png
 from tasks.progress import progress
 
 _TILE, _GAP = 64, 4
@@ -105,9 +105,7 @@ def draw_sheet(
         for row, picture in enumerate(pictures):
             tile = Image.fromarray(picture.squeeze()).convert("RGB")
             sheet.paste(tile.resize((_TILE, _TILE), Image.Resampling.NEAREST), (left, row * step))
-    file = io.BytesIO()
-    sheet.save(file, format="PNG")
-    return file.getvalue()
+    return encode_png(sheet)
 
 
 def audit_policy(

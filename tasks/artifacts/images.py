@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.artifacts.atomic import replacing
+from tasks.artifacts.arrays import save_array
 from tasks.core.errors import ArtifactError
 
 _FEATURES = {
@@ -84,8 +84,7 @@ def load_some(path: Path, image_ids: frozenset[str]) -> Iterator[RawImage]:
 
 
 def save_pixels(images_NHWC: np.ndarray, path: Path) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, images_NHWC, allow_pickle=False)
+    save_array(images_NHWC, path)
 
 
 class Images:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.artifacts.arrays import load_array, save_array
 from tasks.artifacts.atomic import replacing
 from tasks.core.errors import ArtifactError
 
@@ -53,24 +54,12 @@ def _defused(text: object) -> object:
 
 def save_rows(rows: np.ndarray, path: Path) -> None:
     """Row indices into the manifest, int64, shape (N,)."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.asarray(rows, dtype=np.int64), allow_pickle=False)
+    save_array(np.asarray(rows, dtype=np.int64), path)
 
 
 def load_rows(path: Path) -> np.ndarray:
     """Raises ArtifactError if the file is missing or holds no row indices."""
-    try:
-        with path.open("rb") as file:
-            rows = np.lib.format.read_array(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: does not exist") from None
-    except ValueError as error:
-        raise ArtifactError(f"{path}: is not a readable .npy file: {error}") from error
-    if rows.ndim != 1 or rows.dtype != np.int64:
-        raise ArtifactError(
-            f"{path}: holds {rows.dtype} of shape {rows.shape}, expected int64 (N,)"
-        )
-    return rows
+    return load_array(path, np.int64, "N")
 
 
 def load_csv(path: Path) -> pd.DataFrame:

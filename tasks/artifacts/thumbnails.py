@@ -1,6 +1,5 @@
 """Small pictures of raw images, for pages."""
 
-import io
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ from PIL import Image
 from tasks.artifacts.images import load_some
 from tasks.core.gate import Limits
 from tasks.core.pixels import decode
+from tasks.core.thumbnails import encode_png
 
 _LARGEST = 128
 
@@ -24,7 +24,5 @@ def load_thumbnails(
             picture = decode(image.data, image.name, limits, smallest=_LARGEST)
             small = Image.fromarray(picture.pixels)
             small.thumbnail((_LARGEST, _LARGEST))
-            file = io.BytesIO()
-            small.save(file, format="PNG")
-            thumbnails[image.image_id] = file.getvalue()
+            thumbnails[image.image_id] = encode_png(small)
     return thumbnails

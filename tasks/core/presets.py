@@ -3,6 +3,14 @@ one where images are few; `digits` for signs that must neither be turned nor mir
 
 from typing import Any
 
+
+def _jittered(by: float, hue: float) -> dict[str, Any]:
+    """Brightness, contrast and saturation by a factor of 1 ± `by`."""
+    factors = [round(1 - by, 6), round(1 + by, 6)]
+    amounts = dict.fromkeys(("brightness", "contrast", "saturation"), factors)
+    return {"name": "ColorJitter", "arguments": {**amounts, "hue": [-hue, hue], "p": 0.8}}
+
+
 PRESETS: dict[str, list[dict[str, Any]]] = {
     "digits": [
         {
@@ -27,16 +35,7 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
     "standard": [
         {"name": "RandomResizedCrop", "arguments": {"scale": [0.6, 1.0]}},
         {"name": "HorizontalFlip", "arguments": {"p": 0.5}},
-        {
-            "name": "ColorJitter",
-            "arguments": {
-                "brightness": [0.8, 1.2],
-                "contrast": [0.8, 1.2],
-                "saturation": [0.8, 1.2],
-                "hue": [-0.05, 0.05],
-                "p": 0.8,
-            },
-        },
+        _jittered(0.2, hue=0.05),
         # Cutout (DeVries and Taylor, Improved regularization of convolutional neural networks with
         # cutout, 2017).
         {
@@ -53,16 +52,7 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
         {"name": "RandomResizedCrop", "arguments": {"scale": [0.35, 1.0]}},
         {"name": "HorizontalFlip", "arguments": {"p": 0.5}},
         {"name": "Affine", "arguments": {"rotate": [-15, 15], "shear": [-10, 10], "p": 0.5}},
-        {
-            "name": "ColorJitter",
-            "arguments": {
-                "brightness": [0.6, 1.4],
-                "contrast": [0.6, 1.4],
-                "saturation": [0.6, 1.4],
-                "hue": [-0.1, 0.1],
-                "p": 0.8,
-            },
-        },
+        _jittered(0.4, hue=0.1),
         {"name": "GaussianBlur", "arguments": {"sigma_limit": [0.1, 1.0], "p": 0.2}},
         {
             "name": "CoarseDropout",
@@ -79,16 +69,7 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
     "ssl": [
         {"name": "RandomResizedCrop", "arguments": {"scale": [0.2, 1.0]}},
         {"name": "HorizontalFlip", "arguments": {"p": 0.5}},
-        {
-            "name": "ColorJitter",
-            "arguments": {
-                "brightness": [0.6, 1.4],
-                "contrast": [0.6, 1.4],
-                "saturation": [0.6, 1.4],
-                "hue": [-0.1, 0.1],
-                "p": 0.8,
-            },
-        },
+        _jittered(0.4, hue=0.1),
         {"name": "ToGray", "arguments": {"p": 0.2}},
     ],
 }

@@ -9,9 +9,15 @@ from PIL import Image
 _GAP = 2  # pixels between two pictures side by side
 
 
+def encode_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
 def png_thumbnail(pixels_HWC: np.ndarray, most_pixels: int) -> bytes:
     """A PNG of canonical pixels, made smaller where a side is longer than `most_pixels`."""
-    return _png(_small(pixels_HWC, most_pixels))
+    return encode_png(_small(pixels_HWC, most_pixels))
 
 
 def png_pair(left_HWC: np.ndarray, right_HWC: np.ndarray, most_pixels: int) -> bytes:
@@ -20,7 +26,7 @@ def png_pair(left_HWC: np.ndarray, right_HWC: np.ndarray, most_pixels: int) -> b
     both = Image.new(left.mode, (left.width + _GAP + right.width, left.height), "grey")
     both.paste(left, (0, 0))
     both.paste(right, (left.width + _GAP, 0))
-    return _png(both)
+    return encode_png(both)
 
 
 def fit_png(png: bytes, most_bytes: int) -> bytes:
@@ -33,7 +39,7 @@ def fit_png(png: bytes, most_bytes: int) -> bytes:
         # By a little more than the bytes ask for, so that a few rounds do.
         factor = 0.95 * math.sqrt(most_bytes / len(fitting))
         width, height = (max(1, int(side * factor)) for side in image.size)
-        fitting = _png(image.resize((width, height), Image.Resampling.BOX))
+        fitting = encode_png(image.resize((width, height), Image.Resampling.BOX))
     return fitting
 
 
@@ -42,9 +48,3 @@ def _small(pixels_HWC: np.ndarray, most_pixels: int) -> Image.Image:
     if max(image.size) > most_pixels:
         image.thumbnail((most_pixels, most_pixels), Image.Resampling.BOX)
     return image
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return file.getvalue()

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,23 @@ import pytest
 
 from flows.environment import DATABASE, prepare
 from flows.schedules import ScheduleError, load_deployments
-from flows.server import prefect_server
+from flows.server import start_server
+from tasks.children import end_groups
 from tasks.telemetry import TELEMETRY_OFF
 
 MakeCheckout = Callable[[str], Path]
 ROOT = Path(__file__).parents[2]
+
+
+@contextlib.contextmanager
+def own_server(root: Path) -> Iterator[str]:
+    """The URL of a server that ends with the block."""
+    server = start_server(root)
+    try:
+        yield server.url
+    finally:
+        end_groups([server.process])
+
 
 TINY = """
 stages:
@@ -119,7 +131,7 @@ def test_deployments_reach_a_server_and_a_worker_runs_them(
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_HOME", str(root / ".prefect"))
-    with prefect_server(root) as url:
+    with own_server(root) as url:
 
         def prefect(*arguments: str) -> str:
             done = subprocess.run(

@@ -1,4 +1,7 @@
-"""An archive gives what its folder would; what leads out, links, lies or explodes is refused."""
+"""An archive gives what its folder would; what leads out, links, lies or explodes is refused.
+
+Long because it makes each kind of hostile archive by hand.
+"""
 
 import gzip
 import io

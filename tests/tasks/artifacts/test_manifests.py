@@ -1,4 +1,7 @@
-"""Manifests: what is right arrives, what is wrong is told by row."""
+"""Manifests: what is right arrives, what is wrong is told by row.
+
+Long because it holds every fault that a list of images may have.
+"""
 
 import unicodedata
 from datetime import date, datetime

@@ -1,4 +1,7 @@
-"""Any bytes become canonical pixels or an error with a known reason; every mode has one meaning."""
+"""Any bytes become canonical pixels or an error with a known reason; every mode has one meaning.
+
+Long because every mode, orientation and format is tried.
+"""
 
 import io
 import struct
