@@ -99,18 +99,20 @@ class Optimisation:
 
     @torch.no_grad()
     def _decay(self) -> None:
+        decay = self.settings.decoupled_decay
         for group in self.optimiser.param_groups:
-            if weights := _learning(group) if group["decay"] else []:
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["decay"])
+            if weights := _learning(group) if decay and group["are_matrices"] else []:
+                torch._foreach_mul_(weights, 1 - group["lr"] * decay)  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _shrink(self) -> None:
         """A proximal step: as exact as the penalty's kink, where a subgradient would leave weights
         that dither around 0 (Duchi and Singer, Efficient online and batch learning using forward
         backward splitting, 2009)."""
+        penalty = self.settings.l1_penalty
         for group in self.optimiser.param_groups:
-            for weight in _learning(group) if group["l1_penalty"] else []:
-                weight.copy_(F.softshrink(weight, group["lr"] * group["l1_penalty"]))
+            for weight in _learning(group) if penalty and group["are_matrices"] else []:
+                weight.copy_(F.softshrink(weight, group["lr"] * penalty))
 
     @torch.no_grad()
     def _add_to_average(self, average: nn.Module) -> None:
@@ -119,7 +121,8 @@ class Optimisation:
         decay = min(self.settings.ema_decay, (1 + self.num_steps) / (10 + self.num_steps))
         kept, new = _tensors(average), _tensors(self.net)
         are_floats = [tensor.is_floating_point() for tensor in kept]
-        torch._foreach_lerp_(_where(are_floats, kept), _where(are_floats, new), 1 - decay)
+        olds, news = _where(are_floats, kept), _where(are_floats, new)
+        torch._foreach_lerp_(olds, news, 1 - decay)  # type: ignore[attr-defined]
         for old, current, is_float in zip(kept, new, are_floats, strict=True):
             if not is_float:
                 old.copy_(current)
@@ -137,7 +140,7 @@ def make_optimisation(
     return Optimisation(net, optimiser, schedule, num_epochs, steps_per_epoch, rate_fractions or {})
 
 
-def find_decayed(net: nn.Module) -> set[str]:
+def find_matrices(net: nn.Module) -> set[str]:
     """Names of the parameters that penalties on weights are for: matrices and kernels that are
     multiplied with features; neither biases, nor norms, nor tokens, nor scales."""
     return {
@@ -152,19 +155,18 @@ def find_decayed(net: nn.Module) -> set[str]:
 def _groups(
     net: nn.Module, settings: Optimiser, rate_fractions: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Parameters with the same rate and the same penalties together."""
-    decayed = find_decayed(net)
+    """Parameters of the same rate and kind together."""
+    matrices = find_matrices(net)
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in net.named_parameters():
-        fraction, is_decayed = rate_fractions.get(name, 1.0), name in decayed
+        fraction, is_matrix = rate_fractions.get(name, 1.0), name in matrices
         group = groups.setdefault(
-            (fraction, is_decayed),
+            (fraction, is_matrix),
             {
                 "params": [],
                 "lr": fraction * settings.learning_rate,
                 "rate_fraction": fraction,
-                "decay": settings.weight_decay if is_decayed else 0.0,
-                "l1_penalty": settings.l1_penalty if is_decayed else 0.0,
+                "are_matrices": is_matrix,
             },
         )
         group["params"].append(parameter)

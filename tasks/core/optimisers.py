@@ -5,7 +5,7 @@ weight_decay` off the weights, whatever the gradients (Loshchilov and Hutter, De
 regularization, 2019). Adam has none, for with it it is AdamW.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -25,14 +25,21 @@ class _Optimiser(Section):
     ema_decay: _Share
 
 
-class Sgd(_Optimiser):
+class _Decaying(_Optimiser):
+    weight_decay: NonNegativeFloat
+
+    @property
+    def decoupled_decay(self) -> float:
+        return self.weight_decay
+
+
+class Sgd(_Decaying):
     """Stochastic gradient descent; `nesterov` looks ahead along the momentum (Sutskever et al., On
     the importance of initialization and momentum in deep learning, 2013)."""
 
     name: Literal["sgd"]
     momentum: _Share
     nesterov: bool
-    weight_decay: NonNegativeFloat
 
     @model_validator(mode="after")
     def _has_momentum(self) -> Self:
@@ -61,15 +68,17 @@ class _Adaptive(_Optimiser):
 
 class Adam(_Adaptive):
     name: Literal["adam"]
-    weight_decay: ClassVar[float] = 0.0
+
+    @property
+    def decoupled_decay(self) -> float:
+        return 0.0
 
 
-class AdamW(_Adaptive):
+class AdamW(_Adaptive, _Decaying):
     name: Literal["adamw"]
-    weight_decay: NonNegativeFloat
 
 
-class RMSprop(_Optimiser):
+class RMSprop(_Decaying):
     """Gradients by the root of a running mean of their squares, over which `alpha` forgets
     (Hinton, Neural networks for machine learning, lecture 6e, 2012)."""
 
@@ -77,7 +86,6 @@ class RMSprop(_Optimiser):
     alpha: _Share
     epsilon: PositiveFloat
     momentum: _Share
-    weight_decay: NonNegativeFloat
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(
@@ -85,13 +93,12 @@ class RMSprop(_Optimiser):
         )
 
 
-class Adagrad(_Optimiser):
+class Adagrad(_Decaying):
     """Gradients by the root of the sum of all their squares (Duchi et al., Adaptive subgradient
     methods, 2011)."""
 
     name: Literal["adagrad"]
     epsilon: PositiveFloat
-    weight_decay: NonNegativeFloat
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adagrad(groups, self.learning_rate, eps=self.epsilon, fused=True)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from tasks.core.optimisation import Optimisation, find_decayed, make_optimisation
+from tasks.core.optimisation import Optimisation, find_matrices, make_optimisation
 from tasks.core.optimisers import Optimiser
 from tasks.core.schedules import Schedule
 from tests.tasks.core.nets import small_classifier
@@ -81,7 +81,7 @@ def test_steps_are_those_of_torch(kind):
 def test_the_decay_of_adamw_is_that_of_torch():
     ours, theirs = small_net(), small_net()
     taught = optimisation(ours, "adamw", weight_decay=0.3)
-    kept = find_decayed(theirs)
+    kept = find_matrices(theirs)
     groups = [
         {
             "params": [p for name, p in theirs.named_parameters() if (name in kept) == is_kept],
@@ -125,15 +125,15 @@ def test_a_weight_without_a_gradient_stays():
 
 def test_penalties_are_for_weights_alone():
     net = small_classifier()
-    decayed = find_decayed(net)
+    matrices = find_matrices(net)
     for name, parameter in net.named_parameters():
-        assert (name in decayed) == (parameter.ndim in (2, 4)), name
-    assert "head.weight" in decayed and "head.bias" not in decayed
+        assert (name in matrices) == (parameter.ndim in (2, 4)), name
+    assert "head.weight" in matrices and "head.bias" not in matrices
     attention = nn.TransformerEncoderLayer(8, 2)
     assert {"self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight"} <= (
-        find_decayed(attention)
+        find_matrices(attention)
     )
-    assert not {name for name in find_decayed(attention) if "norm" in name or "bias" in name}
+    assert not {name for name in find_matrices(attention) if "norm" in name or "bias" in name}
 
 
 def test_the_l1_penalty_finds_the_lasso():
