@@ -35,6 +35,8 @@ def nt_xent_loss(z1_ND: Tensor, z2_ND: Tensor, temperature: float) -> Tensor:
 class _Loss(Section):
     """`label_smoothing` is the share of each label that all classes divide among themselves."""
 
+    takes_mixtures: ClassVar[bool] = True
+
     label_smoothing: _Share
 
     def costs(self, logits_NK: Tensor, counts_K: Tensor) -> Tensor:
@@ -124,6 +126,8 @@ class EarlyLearning(_Weighted):
     before, over which `momentum` averages (Liu et al., Early-learning regularization prevents
     memorization of noisy labels, 2020, equations 6 and 9). Not for mixed images, which are no
     row's own."""
+
+    takes_mixtures: ClassVar[bool] = False
 
     name: Literal["early_learning"]
     strength: PositiveFloat
