@@ -122,6 +122,11 @@ def _curves(training: Training) -> list[Block]:
             f"Fine-tuning: on val. The weights of epoch {training.finetune['best_epoch']} are kept"
             " (0: the linear probe).",
         ),
+        Lines(
+            {"rate": learnt["learning_rate"].tolist()},
+            "epoch",
+            "Fine-tuning: learning rate of the last step.",
+        ),
     ]
 
 

@@ -22,9 +22,9 @@ WRONG_PARAMS = {
     "finetune.lerning_rate": (0.1, "finetune.lerning_rate: Extra inputs are not permitted"),
     "finetune.epochs": ("3", "finetune.epochs: Input should be a valid integer (given: '3')"),
     "finetune.dropout": (1.5, "finetune.dropout: Input should be less than 1 (given: 1.5)"),
-    "finetune.weight_decay": (
+    "finetune.optimiser.weight_decay": (
         float("inf"),
-        "finetune.weight_decay: Input should be a finite number (given: inf)",
+        "finetune.optimiser.weight_decay: Input should be a finite number (given: inf)",
     ),
     "evaluate.num_bins": (None, "evaluate.num_bins: Input should be a valid integer"),
     "split.val_fraction": (0.9, "together must leave some train rows"),
