@@ -5,6 +5,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from tasks.core.encoder import Classifier
 from tasks.core.finetuning import Strategy, begin_epoch, find_layers, rate_fractions
 from tests.tasks.core.nets import small_classifier
 
@@ -19,7 +20,7 @@ GRADUAL = strategy(name="gradual", epochs_per_layer=2)
 LAYERWISE = strategy(name="layerwise", rate_decay=0.5)
 
 
-def learning(net: nn.Module) -> list[bool]:
+def learning(net: Classifier) -> list[bool]:
     """Of each layer, and of the head; none of them learns in part."""
     found = []
     for layer in [*find_layers(net.encoder), net.head]:
