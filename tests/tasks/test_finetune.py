@@ -9,12 +9,13 @@ import torch
 
 from tasks.artifacts.embeddings import Synthetic
 from tasks.artifacts.images import Images, save_pixels
-from tasks.core.encoder import Architecture, Classifier, Encoder
+from tasks.core.encoder import Classifier, Encoder
 from tasks.core.inference import run_net
 from tasks.core.mixing import Mixing
 from tasks.core.policy import build_policy
 from tasks.core.probe import fit_head
 from tasks.finetune import Epoch, Lesson, Params, Place, finetune, probe
+from tests.nets import tiny
 
 PARAMS = Params(
     initialisation="scratch",
@@ -54,8 +55,8 @@ def learn(pixels: Images, mixup_alpha: float, cutmix_alpha: float) -> list[Epoch
         Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha),
     )
     torch.manual_seed(0)
-    architecture = Architecture(width=4, depth=1, num_stages=2, activation="relu")
-    encoder = Encoder(architecture, [0.5], [0.25])
+    architecture = tiny()
+    encoder = Encoder(architecture, [0.5], [0.25], 8)
     classifier = Classifier(encoder, architecture.embedding_width, 3, 0.0)
     return list(finetune(classifier, lesson, PARAMS, PLACE))
 
@@ -95,8 +96,8 @@ def taught(folder, synthetic: Synthetic) -> tuple[Classifier, Lesson]:
         policy=A.Compose([]),
         mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=0.0),
     )
-    architecture = Architecture(width=4, depth=1, num_stages=1, activation="relu")
-    classifier = Classifier(Encoder(architecture, [0.5], [0.3]), 4, 3, 0.0)
+    architecture = tiny(num_stages=1)
+    classifier = Classifier(Encoder(architecture, [0.5], [0.3], 8), 4, 3, 0.0)
     probe(classifier, lesson, synthetic, CLASSES, PROBED, PLACE)
     return classifier, lesson
 

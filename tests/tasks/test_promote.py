@@ -13,6 +13,7 @@ from tasks.core.errors import ArtifactError
 from tasks.core.inference import run_net, softmax
 from tasks.core.metrics import measure_predictions
 from tasks.promote import NO_CHAMPION, WEIGHTS, Params, find_champion, judge, score
+from tests.nets import tiny
 
 
 def params(value: dict, change: dict) -> Params:
@@ -90,7 +91,7 @@ def judged(tmp_path):
     torch.manual_seed(0)
     description = Description.model_validate(
         {
-            "architecture": {"width": 4, "depth": 1, "num_stages": 1, "activation": "relu"},
+            "architecture": tiny(num_stages=1),
             "mean": [0.5],
             "std": [0.2],
             "canonical": {"size": 6, "channels": 1, "resize": "crop", "limits": LIMITS},
