@@ -89,6 +89,8 @@ def load_pretrained(asked: Transformers) -> Start:
             trust_remote_code=False,
             local_files_only=True,
             dtype=torch.float32,
+            # Told below by name, where the library refers to its log.
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
         _check_loaded(model, loaded)

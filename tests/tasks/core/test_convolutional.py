@@ -23,7 +23,7 @@ COMBINATIONS = [
 
 
 def x_of(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.manual_seed(1))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("changed", COMBINATIONS, ids=lambda one: "-".join(map(str, one.values())))

@@ -17,7 +17,9 @@ families = pytest.mark.parametrize("family", FAMILIES)
 
 
 def images(*shape: int) -> torch.Tensor:
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.manual_seed(0))
+    return torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def encoder_of(family: str, channels: int = 1, side: int = SIDE) -> Encoder:
