@@ -75,29 +75,8 @@ def load_pretrained(asked: Transformers) -> Start:
     what is there is no image model in safetensors."""
     folder = _folder(asked.source)
     _check_hash(folder, asked)
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
-        processor: Any = transformers.AutoImageProcessor.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-        model, loaded = transformers.AutoModel.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            dtype=torch.float32,
-            # Told below by name, where the library refers to its log.
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-        _check_loaded(model, loaded)
-        width = _image_width(processor, model.config)
-        mean, std = _normalisation(processor)
-        net = TransformersNet(without_dense_pooler(model), width)
-        embedding_width = measure_embedding(net, len(mean))
+        return _start(folder)
     # The library raises errors of many kinds for a folder that holds something else; whichever it
     # is, the model is unusable.
     except Exception as error:
@@ -105,10 +84,35 @@ def load_pretrained(asked: Transformers) -> Start:
             f"{asked.source}: holds no image model of the transformers library with "
             f"{', '.join(_READ[:3])}: {error}"
         ) from error
+
+
+def _start(folder: Path) -> Start:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    closed = {"trust_remote_code": False, "local_files_only": True}
+    processor: Any = transformers.AutoImageProcessor.from_pretrained(folder, **closed)
+    model, loaded = transformers.AutoModel.from_pretrained(
+        folder,
+        **closed,
+        use_safetensors=True,
+        dtype=torch.float32,
+        # Told by name in the check below, where the library refers to its log.
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    model = without_dense_pooler(model)
+    _check_loaded(model, loaded)
+    width = _image_width(processor, model.config)
+    mean, std = _normalisation(processor, model.config)
+    net = TransformersNet(model, width)
     described = json.loads(model.config.to_json_string(use_diff=False))
-    config = {name: value for name, value in described.items() if name not in _ASIDE}
     architecture = Configured(
-        family="transformers", config=config, image_width=width, embedding_width=embedding_width
+        family="transformers",
+        config={name: value for name, value in described.items() if name not in _ASIDE},
+        image_width=width,
+        embedding_width=measure_embedding(net, len(mean)),
     )
     return Start(architecture, mean, std, net.state_dict())
 
@@ -144,8 +148,9 @@ def _check_loaded(model: Any, loaded: dict[str, Any]) -> None:
     """Weights that are not in the files would be drawn by lot."""
     if model.main_input_name != "pixel_values":
         raise ValueError(f"{model.config.model_type} reads {model.main_input_name}, not images")
-    missing = [name for name in loaded["missing_keys"] if not name.startswith("pooler.")]
-    if wrong := sorted(missing + [str(name) for name in loaded["mismatched_keys"]]):
+    kept = model.state_dict()
+    missing = [name for name in loaded["missing_keys"] if name in kept]
+    if wrong := sorted(missing + [name for name, *_ in loaded["mismatched_keys"]]):
         raise ValueError(f"{len(wrong)} of its weights are missing or misshapen, as {wrong[0]}")
 
 
@@ -160,12 +165,13 @@ def _image_width(processor: Any, config: Any) -> int:
     raise ValueError("neither its preparation nor its configuration states an image size")
 
 
-def _normalisation(processor: Any) -> tuple[list[float], list[float]]:
-    """Mean and sd of pixels in [0, 1]."""
-    if not getattr(processor, "do_normalize", False):
-        mean, std = [0.0] * 3, [1.0] * 3
-    else:
+def _normalisation(processor: Any, config: Any) -> tuple[list[float], list[float]]:
+    """Mean and sd of pixels in [0, 1], per channel."""
+    if getattr(processor, "do_normalize", False):
         mean, std = list(processor.image_mean), list(processor.image_std)
+    else:
+        num_channels = getattr(config, "num_channels", 3)
+        mean, std = [0.0] * num_channels, [1.0] * num_channels
     # Models scale pixels in [0, 255] by other factors than 1/255 too, and some move them by 1.
     scale = 255 * processor.rescale_factor if getattr(processor, "do_rescale", False) else 255
     moved = 1.0 if getattr(processor, "rescale_offset", False) else 0.0

@@ -129,12 +129,16 @@ class Configured(Section):
     embedding_width: PositiveInt
 
 
-def _timm_is_installed(name: str) -> str:
+def _timm_has_it(name: str) -> str:
     if importlib.util.find_spec("timm") is None:
         raise ValueError(
             "timm is not installed here and never required; `pip install timm`, or choose the "
             "family convolutional, resnet, vit, convnextv2 or transformers"
         )
+    import timm  # type: ignore[import-not-found]
+
+    if not timm.is_model(name):
+        raise ValueError(f"timm knows no model {name!r}")
     return name
 
 
@@ -142,7 +146,7 @@ class Timm(Section):
     """A net of the timm library by its name, with fresh weights."""
 
     family: Literal["timm"]
-    name: Annotated[str, AfterValidator(_timm_is_installed)]
+    name: Annotated[str, AfterValidator(_timm_has_it)]
 
     @property
     def embedding_width(self) -> int:
