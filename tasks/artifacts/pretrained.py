@@ -93,7 +93,7 @@ def _start(folder: Path) -> Start:
     transformers.logging.disable_progress_bar()
     closed = {"trust_remote_code": False, "local_files_only": True}
     processor: Any = transformers.AutoImageProcessor.from_pretrained(folder, **closed)
-    model, loaded = transformers.AutoModel.from_pretrained(
+    trained, loaded = transformers.AutoModel.from_pretrained(
         folder,
         **closed,
         use_safetensors=True,
@@ -102,7 +102,7 @@ def _start(folder: Path) -> Start:
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
-    model = without_dense_pooler(model)
+    model: Any = without_dense_pooler(trained)
     _check_loaded(model, loaded)
     width = _image_width(processor, model.config)
     mean, std = _normalisation(processor, model.config)
