@@ -77,7 +77,7 @@ def teach(
     """A classifier of the same architecture, taught by given labels and augmented images."""
     params = pictures.pretraining
     encoder = new_encoder(pictures, seed)
-    net = Classifier(encoder, params.architecture.embedding_width, NUM_CLASSES, dropout=0.0)
+    net = Classifier(encoder, NUM_CLASSES, dropout=0.0)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     num_steps = epochs * num_batches(len(rows), BATCH_SIZE)
     optimiser, schedule = make_optimisation(

@@ -39,6 +39,7 @@ def training_sections(training: Training) -> list[Section]:
         Section("What the model is worth", _scores(training)),
         Section("Confusion", [_confusion(training)]),
         Section("The verdict", _verdict(training)),
+        Section("The encoder", [_encoder(training)]),
         Section("How it learnt", _curves(training)),
         Section("The exported model", [_export(training)]),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
@@ -93,6 +94,16 @@ def _verdict(training: Training) -> list[Block]:
         Text(_WORDS[training.promote["verdict"]]),
         Table(columns, rules, "Every rule that was tried."),
     ]
+
+
+def _encoder(training: Training) -> Facts:
+    return Facts(
+        {
+            "parameters": training.pretrain["num_parameters"],
+            "floating-point operations per image": training.pretrain["num_flops"],
+            "images learnt from without labels": training.pretrain["num_images"],
+        }
+    )
 
 
 def _curves(training: Training) -> list[Block]:

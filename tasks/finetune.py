@@ -141,8 +141,7 @@ def _classifier(
     description = described.model_copy(update={"classes": classes, "fingerprint": made_by})
     if params.initialisation == "scratch":
         encoder = new_encoder(description)
-    width = description.architecture.embedding_width
-    return Classifier(encoder, width, len(classes), params.dropout), description
+    return Classifier(encoder, len(classes), params.dropout), description
 
 
 def finetune(

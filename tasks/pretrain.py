@@ -11,11 +11,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
-from tasks.artifacts.models import Description, new_encoder, save_encoder
+from tasks.artifacts.models import save_encoder
+from tasks.artifacts.pretrained import begin_encoder
 from tasks.artifacts.tables import load_rows, load_table, save_csv
+from tasks.core.architecture import Architecture
 from tasks.core.batches import num_batches, shuffled_batches
 from tasks.core.embeddings import feature_spread, knn_accuracy
-from tasks.core.encoder import Architecture, Encoder, make_projector
+from tasks.core.encoder import Encoder, count_flops, count_parameters, make_projector
 from tasks.core.errors import TilthError
 from tasks.core.inference import at_precision, chosen_device, run_net
 from tasks.core.losses import nt_xent_loss
@@ -69,16 +71,15 @@ def main(
 ) -> None:
     pixels, normalisation = Images(images), load_json(statistics)
     learnt = np.sort(np.concatenate([load_rows(train), load_rows(unlabelled)]))
-    description = Description(
-        architecture=params.architecture,
-        mean=normalisation["mean"],
-        std=normalisation["std"],
-        canonical=Canonical(**load_json(canonical)),
-        classes=[],
-        fingerprint=fingerprint("pretrain", params, run),
-    )
     torch.manual_seed(run.seed)
-    encoder = new_encoder(description)
+    encoder, description = begin_encoder(
+        params.architecture,
+        normalisation["mean"],
+        normalisation["std"],
+        Canonical(**load_json(canonical)),
+        fingerprint("pretrain", params, run),
+    )
+    num_flops = count_flops(encoder, pixels.image_shape)
     labels = load_table(manifest, ["label"])["label"]
     yardstick = _yardstick(labels, load_rows(train), load_rows(val), run.seed)
     epochs = pretrain(encoder, pixels, learnt, yardstick, params, run)
@@ -90,6 +91,8 @@ def main(
         {
             "num_epochs": params.epochs,
             "num_images": len(learnt),
+            "num_parameters": count_parameters(encoder),
+            "num_flops": num_flops,
             "loss": float(last["loss"]),
             "knn_accuracy": float(last["knn_accuracy"]),
             "feature_spread": float(last["feature_spread"]),
@@ -115,7 +118,7 @@ def pretrain(
 ) -> Iterator[dict[str, float]]:
     """Teaches the encoder in place; yields what each epoch brought."""
     device = chosen_device(run.device)
-    width = params.architecture.embedding_width
+    width = encoder.embedding_width
     projector = make_projector(width, params.projector_width, params.projection_width)
     net = torch.nn.Sequential(encoder, projector).to(device)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.artifacts.weights import load_weights, save_weights
-from tasks.core.encoder import Architecture, Classifier, Encoder
+from tasks.core.architecture import Built
+from tasks.core.encoder import Classifier, Encoder
 from tasks.core.errors import ArtifactError
 from tasks.core.params import Section
 from tasks.core.pixels import Canonical
@@ -15,7 +16,7 @@ from tasks.core.pixels import Canonical
 class Description(Section):
     """`classes` is empty for an encoder. `fingerprint` tells what made the weights."""
 
-    architecture: Architecture
+    architecture: Built
     mean: list[float]
     std: list[float]
     canonical: Canonical
@@ -36,8 +37,12 @@ def load_encoder(path: Path) -> tuple[Encoder, Description]:
 
 
 def new_encoder(description: Description) -> Encoder:
-    """With fresh weights, drawn from torch's generator."""
-    return Encoder(description.architecture, description.mean, description.std)
+    """With fresh weights, drawn from torch's generator.
+
+    Raises ParamsError where the net cannot take the canonical images.
+    """
+    size = description.canonical.size
+    return Encoder(description.architecture, description.mean, description.std, size)
 
 
 def save_classifier(classifier: Classifier, description: Description, path: Path) -> None:
@@ -49,8 +54,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
     tensors, description = _load(path)
     if not description.classes:
         raise ArtifactError(f"{path}: holds an encoder, expected a classifier")
-    width = description.architecture.embedding_width
-    classifier = Classifier(new_encoder(description), width, len(description.classes), 0.0)
+    classifier = Classifier(new_encoder(description), len(description.classes), 0.0)
     _fill(classifier, tensors, path)
     return classifier, description
 

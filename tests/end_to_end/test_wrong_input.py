@@ -371,7 +371,7 @@ def test_a_champion_that_is_none_or_cannot_be_judged(finished: Checkout, tmp_pat
     weights.write_bytes((2**62).to_bytes(8, "little") + whole[8:])
     promote(finished, tmp_path, "is not a readable safetensors file")
     net, description = load_classifier(finished.root / "models/classifier.safetensors")
-    fewer = Classifier(net.encoder, description.architecture.embedding_width, 2, 0.0)
+    fewer = Classifier(net.encoder, 2, 0.0)
     save_classifier(fewer, description.model_copy(update={"classes": ["0", "1"]}), weights)
     promote(finished, tmp_path, "knows the classes ['0', '1']", "also the classes ['2', '3'")
     net.head.weight.data[0, 0] = torch.nan

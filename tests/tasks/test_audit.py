@@ -16,9 +16,9 @@ from tasks.artifacts.models import Description, new_encoder, save_encoder
 from tasks.artifacts.tables import load_csv, save_rows, save_table
 from tasks.audit import Params, main
 from tasks.core.decisions import parse_decisions
-from tasks.core.encoder import Architecture
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
+from tests.nets import tiny
 
 CLASSES = ["ant", "bee <b>", "cat"]
 PARAMS = load_yaml(Path(__file__).parents[2] / "params.yaml")["audit"] | {"num_landmarks": 50}
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     for split, rows in (("train", (0, 110)), ("val", (110, 130)), ("test", (130, 150))):
         save_rows(np.arange(*rows), folder / f"{split}.npy")
     description = Description(
-        architecture=Architecture(width=4, depth=1, num_stages=2, activation="relu"),
+        architecture=tiny(),
         mean=[0.5] * 3,
         std=[0.3] * 3,
         canonical=Canonical(size=128, channels=3, resize="crop", limits=LIMITS),

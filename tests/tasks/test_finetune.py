@@ -16,7 +16,7 @@ from tasks.core.mixing import Mixing
 from tasks.core.policy import build_policy
 from tasks.finetune import Epoch, Params, _refuse_mixtures, finetune, keep_best
 from tasks.labelled import Labelled, Place
-from tests.tasks.core.nets import small_classifier
+from tests.nets import small_classifier
 
 PLACE = Place(torch.device("cpu"), "float32", 0)
 OFF: dict[str, Any] = {"l1_penalty": 0.0, "clip_norm": 0.0, "ema_decay": 0.0}

@@ -16,7 +16,7 @@ from tasks.core.refitting import Refit
 from tasks.core.resampling import build_sampler, resample
 from tasks.heads import probe_head, refit_head
 from tasks.labelled import Labelled, Place
-from tests.tasks.core.nets import small_classifier
+from tests.nets import small_classifier
 
 PLACE = Place(torch.device("cpu"), "float32", 0)
 LOGISTIC = LogisticProbe(name="logistic", penalty=0.01, steps=100)

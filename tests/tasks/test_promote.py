@@ -13,6 +13,7 @@ from tasks.core.errors import ArtifactError
 from tasks.core.inference import run_net, softmax
 from tasks.core.metrics import measure_predictions
 from tasks.promote import NO_CHAMPION, WEIGHTS, Params, find_champion, judge, score
+from tests.nets import tiny
 
 
 def params(value: dict, change: dict) -> Params:
@@ -90,7 +91,7 @@ def judged(tmp_path):
     torch.manual_seed(0)
     description = Description.model_validate(
         {
-            "architecture": {"width": 4, "depth": 1, "num_stages": 1, "activation": "relu"},
+            "architecture": tiny(num_stages=1),
             "mean": [0.5],
             "std": [0.2],
             "canonical": {"size": 6, "channels": 1, "resize": "crop", "limits": LIMITS},
@@ -98,7 +99,7 @@ def judged(tmp_path):
             "fingerprint": {},
         }
     )
-    net = Classifier(new_encoder(description), 4, 2, 0.0)
+    net = Classifier(new_encoder(description), 2, 0.0)
     save_classifier(net, description, tmp_path / "w")
     pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 1), dtype=np.uint8)
     save_pixels(pixels, tmp_path / "i.npy")

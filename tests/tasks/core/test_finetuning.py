@@ -5,9 +5,10 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from tasks.core.convolutional import ConvolutionalNet
 from tasks.core.encoder import Classifier
 from tasks.core.finetuning import Strategy, begin_epoch, find_layers, rate_fractions
-from tests.tasks.core.nets import small_classifier
+from tests.nets import small_classifier
 
 
 def strategy(**section) -> Strategy:
@@ -32,7 +33,9 @@ def learning(net: Classifier) -> list[bool]:
 
 def test_layers_are_the_stem_and_the_blocks():
     encoder = small_classifier().encoder
-    assert find_layers(encoder) == [encoder.stem, *encoder.blocks]
+    net = encoder.net
+    assert isinstance(net, ConvolutionalNet)
+    assert find_layers(encoder) == [net.stem, *net.blocks]
 
 
 def test_layers_of_a_transformer_are_its_embeddings_layers_and_norm():

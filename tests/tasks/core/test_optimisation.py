@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tasks.core.optimisation import Optimisation, find_matrices, make_optimisation
 from tasks.core.optimisers import Optimiser
 from tasks.core.schedules import Schedule
-from tests.tasks.core.nets import small_classifier
+from tests.nets import small_classifier
 
 OPTIMISERS, SCHEDULES = TypeAdapter(Optimiser), TypeAdapter(Schedule)
 ADAM = {"betas": [0.8, 0.99], "epsilon": 1e-7}
