@@ -83,5 +83,5 @@ def test_timm_is_refused_where_it_is_missing():
 
 @pytest.mark.skipif(not has_timm, reason="timm is not installed")
 def test_timm_tells_the_width_of_its_nets():
-    net = ASKED.validate_python({"family": "timm", "name": "resnet18"})
+    net = BUILT.validate_python({"family": "timm", "name": "resnet18"})
     assert net.embedding_width == 512

@@ -1,5 +1,7 @@
 """The parts of convolutional nets, beside torch's own and beside their formulas."""
 
+from typing import Any
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +59,8 @@ def test_excitation_weighs_whole_channels_by_their_means():
     torch.manual_seed(0)
     block = SqueezeExcitation(8)
     x_NCHW = torch.randn(3, 8, 4, 4)
-    squeeze, _, excite, _ = block.excitation
+    parts: Any = block.excitation
+    squeeze, _, excite, _ = parts
     hidden = x_NCHW.mean(dim=(2, 3)) @ squeeze.weight.T + squeeze.bias
     hidden = hidden / (1 + torch.exp(-hidden))
     weights_NC = 1 / (1 + torch.exp(-(hidden @ excite.weight.T + excite.bias)))

@@ -2,6 +2,7 @@
 the published one."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,9 @@ def test_every_combination(changed):
     learnt = net(x_NCHW)
     assert learnt.shape == (5, built.embedding_width) == (5, 12)
     learnt.square().sum().backward()
-    idle = [name for name, p in net.named_parameters() if not p.grad.abs().sum() > 0]
+    idle = [
+        name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
     assert idle == []
     net.eval()
     judged = net(x_NCHW)
@@ -106,6 +109,7 @@ def test_the_residual_net_is_the_one_written_out_to_the_bit():
             out.square().sum().backward()
         with torch.no_grad():
             for p in (*expected.parameters(), *net.parameters()):
+                assert p.grad is not None
                 p -= 0.01 * p.grad
     assert torch.equal(expected.eval()(x_NCHW).mean(dim=(2, 3)), net.eval()(x_NCHW))
 
@@ -149,10 +153,11 @@ def test_resnets_are_those_of_transformers(depth, kind):
         depths=depths,
         layer_type=kind,
     )
-    theirs = ResNetModel(config)
+    theirs: Any = ResNetModel(config)
     places = [(stage, block) for stage, count in enumerate(depths) for block in range(count)]
-    pairs = [(ours.stem, theirs.embedder)]
-    for mine, (stage, block) in zip(ours.blocks, places, strict=True):
+    pairs: list[tuple[Any, Any]] = [(ours.stem, theirs.embedder)]
+    blocks: Any = ours.blocks
+    for mine, (stage, block) in zip(blocks, places, strict=True):
         layer = theirs.encoder.stages[stage].layers[block]
         pairs += [(mine.convolutions, layer.layer), (mine.shortcut, layer.shortcut)]
     for mine, other in pairs:
