@@ -48,9 +48,15 @@ class Sgd(_Decaying):
         return self
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        optimiser = torch.optim.SGD(
             groups, self.learning_rate, self.momentum, nesterov=self.nesterov, fused=True
         )
+        # A fused step fails where only some of its weights have learnt before, as when layers are
+        # opened one after the other; a velocity of 0 is what torch begins with.
+        for weight in [weight for group in groups for weight in group["params"]]:
+            if self.momentum:
+                optimiser.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        return optimiser
 
 
 class _Adaptive(_Optimiser):
