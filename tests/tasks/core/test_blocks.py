@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tasks.core.blocks import (
+    Pointwise,
     SelfAttention,
     SqueezeExcitation,
     group_norm,
@@ -22,6 +23,23 @@ def test_groups_share_the_width_evenly_and_hold_four_channels(width):
     assert width % groups == 0
     assert 1 <= groups <= 32
     assert width // groups >= min(4, width)
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
+def test_a_pointwise_convolution_is_that_of_torch(stride, height, width):
+    torch.manual_seed(0)
+    # In double precision, which oneDNN leaves to torch's own code.
+    ours, theirs = (kind(2, 3, 1, stride).double() for kind in (Pointwise, nn.Conv2d))
+    theirs.load_state_dict(ours.state_dict())
+    x_NCHW = torch.randn(5, 2, height, width, dtype=torch.double)
+    gradients = []
+    for net in (ours, theirs):
+        x_NCHW.requires_grad_().grad = None
+        out_NCHW = net(x_NCHW)
+        out_NCHW.square().sum().backward()
+        gradients.append((out_NCHW.detach(), x_NCHW.grad, net.weight.grad, net.bias.grad))
+    for mine, reference in zip(*gradients, strict=True):
+        assert torch.allclose(mine, reference)
 
 
 @given(st.integers(1, 2048))
