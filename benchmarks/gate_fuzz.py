@@ -32,7 +32,7 @@ from tasks.core.measures import MEASURED_SIZE, measure
 from tasks.core.near_duplicates import NUM_VARIANTS, measure_differences
 from tasks.core.pixels import Canonical, Picture, decode, fit
 
-LIMITS = Limits(max_file_bytes=50_000_000, max_pixels=25_000_000, max_frames=100)
+LIMITS = Limits(max_file_bytes=50_000_000, max_pixels=25_000_000, max_frames=100, min_size=1)
 CANONICAL = Canonical(size=32, channels=3, resize="squash", limits=LIMITS)
 _NEAR = 0.03
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from tasks.core.hashing import hashed_fraction
 from tasks.core.params import Section
 
-Class = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+Class = Annotated[str, Field(pattern="^[0-9]$")]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 _VAL_FRACTION, _TEST_FRACTION = 0.15, 0.25
 

@@ -28,7 +28,7 @@ REASONS = {
     "decoder_warning": "the decoder goes on, but says that something is wrong",
     "crashed_decoder": "the process that decoded it died",
     "unsupported_mode": "pixels of a kind without a defined way to canonical ones",
-    "too_small": "a side shorter than `validate.min_size`",
+    "too_small": "a side shorter than `validate.min_size`; told before it is decoded",
 }
 _EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -42,11 +42,12 @@ _FORMAT_OF = {ending: name for name, endings in _EXTENSIONS.items() for ending i
 
 
 class Limits(Section):
-    """How large a file may be, in bytes, pixels and frames."""
+    """How large a file may be, in bytes, pixels and frames; how short a side, in pixels."""
 
     max_file_bytes: PositiveInt
     max_pixels: PositiveInt
     max_frames: PositiveInt
+    min_size: PositiveInt
 
 
 class Size(NamedTuple):
@@ -89,7 +90,7 @@ def find_format(data: bytes, name: str, limits: Limits) -> str:
 
 
 def check_size(size: Size, limits: Limits) -> None:
-    """Raises ImageError: `too_large` or `too_many_frames`."""
+    """Raises ImageError: `too_large`, `too_many_frames` or `too_small`."""
     if size.width * size.height > limits.max_pixels:
         raise ImageError(
             "too_large",
@@ -98,6 +99,11 @@ def check_size(size: Size, limits: Limits) -> None:
     if size.frames > limits.max_frames:
         raise ImageError(
             "too_many_frames", f"{size.frames} frames, expected at most {limits.max_frames}"
+        )
+    if min(size.width, size.height) < limits.min_size:
+        raise ImageError(
+            "too_small",
+            f"{size.width} × {size.height} pixels; expected {limits.min_size} or more on each side",
         )
 
 

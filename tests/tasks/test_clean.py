@@ -19,7 +19,7 @@ from tasks.core.pixels import Canonical, canonical_pixels
 from tasks.decoding import clean_row_group
 from tasks.pool import Piece, Workers
 
-LIMITS = Limits(max_file_bytes=10_000, max_pixels=10_000, max_frames=1)
+LIMITS = Limits(max_file_bytes=10_000, max_pixels=10_000, max_frames=1, min_size=1)
 CANONICAL = Canonical(size=6, channels=1, resize="squash", limits=LIMITS)
 
 

@@ -12,7 +12,7 @@ from tasks.core.errors import ImageError
 from tasks.core.gate import FORMATS, REASONS, Limits
 from tasks.core.pixels import decode
 
-LIMITS = Limits(max_file_bytes=100_000, max_pixels=10_000, max_frames=3)
+LIMITS = Limits(max_file_bytes=100_000, max_pixels=10_000, max_frames=3, min_size=1)
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 ENDINGS = {
     "JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif", "GIF": "gif",
