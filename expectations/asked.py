@@ -142,6 +142,7 @@ RowsRule = Annotated[AllowedLabels | RowsPerClass | Freshness | Named, Field(dis
 MeasuresRule = Annotated[Resolution | Named, Field(discriminator="type")]
 SplitsRule = Annotated[AllowedLabels | RowsPerClassOfSplit | Named, Field(discriminator="type")]
 BalancedRule = Annotated[AllowedLabels | RowsPerClass | Named, Field(discriminator="type")]
+PredictionsRule = BalancedRule
 
 
 def extend(suite: Suite, asked: Sequence[RowsRule | MeasuresRule | SplitsRule]) -> Suite:
