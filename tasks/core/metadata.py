@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from tasks.core.edits import Edits
 from tasks.core.exif import strip_tiff
+from tasks.core.gif import GIF_END, GIF_EXTENSION, gif_blocks
 
 
 def strip_metadata(data: bytes) -> bytes:
@@ -192,7 +193,6 @@ def _webp_exif(blob: bytes) -> bytes:
 
 
 # GIF: GIF89a specification, sections 17 to 27; NETSCAPE2.0 and ANIMEXTS1.0 say how often to repeat.
-_GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, 0x3B
 _GIF_KEPT_LABELS = {0x01, 0xF9}  # text that is drawn, times and transparency
 _GIF_APPLICATION = 0xFF
 _GIF_KEPT_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"}
@@ -200,42 +200,12 @@ _GIF_KEPT_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"}
 
 def _strip_gif(data: bytes) -> bytes:
     edits = Edits()
-    for kind, start, end in _gif_blocks(data):
-        if kind == _GIF_END:
+    for kind, start, end in gif_blocks(data):
+        if kind == GIF_END:
             edits.replace(end, len(data))
-        elif kind == _GIF_EXTENSION:
+        elif kind == GIF_EXTENSION:
             label, application = data[start + 1], data[start + 3 : start + 14]
             is_known = label == _GIF_APPLICATION and application in _GIF_KEPT_APPLICATIONS
             if label not in _GIF_KEPT_LABELS and not is_known:
                 edits.replace(start, end)
     return edits.apply(data)
-
-
-def _gif_blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
-    if len(data) < 13:
-        return
-    at = 13 + _colour_table_size(data[10])
-    while at < len(data):
-        start, kind = at, data[at]
-        if kind == _GIF_END:
-            yield kind, start, start + 1
-            return
-        if kind == _GIF_EXTENSION:
-            at += 2
-        elif kind == _GIF_IMAGE and start + 10 <= len(data):
-            at += 11 + _colour_table_size(data[start + 9])
-        elif kind == 0:  # some writers end a block twice, and decoders let them
-            at += 1
-            continue
-        else:
-            return
-        while at < len(data) and data[at]:
-            at += 1 + data[at]
-        at += 1
-        if at > len(data):
-            return
-        yield kind, start, at
-
-
-def _colour_table_size(flags: int) -> int:
-    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
