@@ -42,6 +42,7 @@ _JPEG_SUSPECT = re.compile(rb"\xff(?:[\xe1-\xef\xfe\xd9]|\xe0(?!\x00\x10JFIF\x00
 # In coded data 0xFF is followed by 0 or by a restart marker, neither of which is a segment.
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 _SOS, _EOI, _APP0, _APP1, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEF, 0xFE
+_JPEG_EMPTY = b"\xff\xe0\0\2"
 _JPEG_KEPT = ((0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe"))
 
 
@@ -64,7 +65,11 @@ def _strip_jpeg(data: bytes) -> bytes:
                 edits.drop_text(start, end, content)
             elif not any(marker == kept and content.startswith(by) for kept, by in _JPEG_KEPT):
                 edits.replace(start, end)
-    return edits.apply(data, _jpeg_exif)
+    edited = edits.apply(data, _jpeg_exif)
+    if data[2:3] == b"\xff" != edited[2:3]:
+        # Junk may follow a segment, but no decoder takes a file that begins with it for a JPEG.
+        return edited[:2] + _JPEG_EMPTY + edited[2:]
+    return edited
 
 
 def _jpeg_exif(blob: bytes) -> bytes:
