@@ -59,7 +59,7 @@ def test_unlabelled_folders_have_no_label(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("named", ["mroe", "More", "more/deep", "train/cat", "", "."])
+@pytest.mark.parametrize("named", ["nowhere", "More", "more/deep", "train/cat", "", "."])
 def test_an_unlabelled_folder_that_is_not_there_is_told(tmp_path, named):
     make(tmp_path, "train/cat/a.png", "more/deep/c.png")
     with pytest.raises(SourceError, match=r"`unlabelled` names .* as \['more', 'train'\]"):
