@@ -1,6 +1,7 @@
 """Folders give their images in order; what is wrong with one is told, what leads out is refused."""
 
 import os
+import socket
 import unicodedata
 from pathlib import Path
 
@@ -159,6 +160,14 @@ def test_a_named_pipe_does_not_hold_the_run(tmp_path):
         b"",
         "unreadable: is not a regular file",
     )
+
+
+def test_a_socket_is_a_problem_of_one_image(tmp_path, monkeypatch):
+    make(tmp_path, "cat/a.png")
+    monkeypatch.chdir(tmp_path / "cat")  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind("socket.png")
+        assert listed(tmp_path)[1].problem.startswith("unreadable: ")
 
 
 def test_what_cannot_be_read_is_a_problem(tmp_path):
