@@ -230,13 +230,11 @@ def measure_large_new(setting: Setting) -> Iterator[Row]:
         say(f"{number:,} images of 12 megapixels are generated")
         source = make_large(folder / "images", range(number), workers)
         root = clone_for(setting, source, LARGE_PARAMS)
-        say("ingest to split, the first time")
         first = repro(root, "split").seconds
         make_large(source, range(number, number + NUM_NEW), workers)
         added = take_in(root, "every class")
-        of = f"of {added.num_shards} shards, {added.num_new} of them new"
-        name = f"large-new: {NUM_NEW} new files, {of}, against the first run on {number:,}"
-        yield make_row(name, added.seconds, "s", first)
+        of = f"{added.num_new} of {added.num_shards} shards new, against all {number:,} of them"
+        yield make_row(f"large-new: {NUM_NEW} new files, {of}", added.seconds, "s", first)
 
 
 CELLS = (
@@ -254,9 +252,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--num-images", type=int, help="of CIFAR-10; all if left out")
     parser.add_argument("--shard-bytes", type=int, default=SMALL_SHARDS, help="for new-files")
     parser.add_argument("--num-large", type=int, default=2000, help="12-megapixel images")
-    parser.add_argument(
-        "--num-decoded", type=int, default=200, help="of those, decoded by the plain loop"
-    )
+    parser.add_argument("--num-decoded", type=int, default=200, help="of those, by the plain loop")
     run_cells("data_path", CELLS, parser.parse_args(argv))
 
 

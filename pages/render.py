@@ -38,7 +38,7 @@ from pages.blocks import (
     Text,
     Thumbnails,
 )
-from pages.text import MISSING, is_number, shorten, shown, visible
+from pages.text import MISSING, abridge, is_number, shorten, shown, visible
 
 TONES = ("good", "warning", "bad")
 THUMBNAIL_WIDTH = 96
@@ -188,6 +188,7 @@ def _template() -> Template:
         "shown": shown,
         "visible": visible,
         "shorten": shorten,
+        "abridge": abridge,
         "style_hash": _style_hash,
     }
     environment.globals |= {

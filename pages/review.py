@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pages.blocks import Block, Code, Facts, Notice, Picture, Section, Table, Text, Thumbnails
+from pages.text import abridge
 
 _SPLITS = ("train", "val", "test")
 
@@ -78,9 +79,12 @@ def _questions(review: Review) -> list[Block]:
         )
     ]
     for number, question in enumerate(review.questions, start=1):
+        path, given, suggested = map(
+            abridge, (question.path, question.label, question.suggested_label)
+        )
         caption = (
-            f"{number}. {question.path}, {question.split}: given {question.label}, looks like "
-            f"{question.suggested_label} (probability {question.probability:.2f})"
+            f"{number}. {path}, {question.split}: given {given}, looks like {suggested} "
+            f"(probability {question.probability:.2f})"
         )
         blocks += [Thumbnails(question.pictures, caption), Code(answer_line(question))]
     return blocks
@@ -103,7 +107,7 @@ def _errors(review: Review) -> list[Block]:
     overlapping = [
         Notice(
             "warning",
-            f"{' and '.join(pair['classes'])} look like one class: of their rows "
+            f"{' and '.join(map(abridge, pair['classes']))} look like one class: of their rows "
             f"{_percent(pair['confused_fraction'])} show the other.",
         )
         for pair in review.audit["overlapping_classes"]
@@ -184,7 +188,7 @@ def _decisions(review: Review) -> list[Block]:
         )
     ]
     if answers["num_unknown"]:
-        first = ", ".join(answers["first_unknown"])
+        first = ", ".join(map(abridge, answers["first_unknown"]))
         more = ", …" if answers["num_unknown"] > len(answers["first_unknown"]) else ""
         blocks.append(
             Notice(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pages.blocks import Block, Facts, Lines, Matrix, Notice, Section, Table, Text
+from pages.rules import rules_blocks
 
 _TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
 _WORDS = {
@@ -41,7 +42,7 @@ def training_sections(training: Training) -> list[Section]:
         Section("The verdict", _verdict(training)),
         Section("The encoder", [_encoder(training)]),
         Section("How it learnt", _curves(training)),
-        Section("The exported model", [_export(training)]),
+        Section("The exported model", _export(training)),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
     ]
 
@@ -141,9 +142,9 @@ def _curves(training: Training) -> list[Block]:
     ]
 
 
-def _export(training: Training) -> Facts:
+def _export(training: Training) -> list[Block]:
     export = training.export
-    return Facts(
+    compared = Facts(
         {
             "agreement with the net": export["agreement"],
             "largest difference of a logit, below": export["max_difference_below"],
@@ -151,6 +152,10 @@ def _export(training: Training) -> Facts:
             "test rows compared": export["num_rows"],
         }
     )
+    if not export["suites"]:
+        return [compared]
+    asked = Text("What export.expectations asks of predictions, tried on test rows:")
+    return [compared, asked, *rules_blocks(export["suites"])]
 
 
 def _faults(training: Training) -> Table:

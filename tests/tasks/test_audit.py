@@ -26,7 +26,7 @@ OUTPUTS = (
     *("labels.parquet", "queue.csv", "review.html", "audit.json"),
     *("embeddings.npy", "duplicates.parquet"),
 )
-LIMITS = Limits(max_file_bytes=10**6, max_pixels=10**6, max_frames=1)
+LIMITS = Limits(max_file_bytes=10**6, max_pixels=10**6, max_frames=1, min_size=1)
 
 
 @pytest.fixture(scope="module")

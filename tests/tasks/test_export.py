@@ -11,10 +11,10 @@ from tasks.core.encoder import Classifier
 from tasks.core.gate import Limits
 from tasks.core.onnx_model import describe_session, make_session, run_session
 from tasks.core.pixels import Canonical
-from tasks.export import export_onnx
+from tasks.export import Params, export_onnx
 from tests.nets import FAMILIES
 
-OPSET = 20
+PARAMS = Params(opset=20, max_difference=1e-4, expectations=[])
 SIDE = 12
 
 
@@ -42,7 +42,7 @@ NETS = {
 
 
 def classifier_of(architecture: Built) -> tuple[Classifier, Description]:
-    limits = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1)
+    limits = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1, min_size=1)
     description = Description(
         architecture=architecture,
         mean=[0.4, 0.5, 0.6],
@@ -59,7 +59,7 @@ def classifier_of(architecture: Built) -> tuple[Classifier, Description]:
 @pytest.mark.parametrize("name", NETS)
 def test_onnx_runtime_agrees_with_the_net(name):
     net, description = classifier_of(NETS[name])
-    data = export_onnx(net, description, (SIDE, SIDE, 3), OPSET)
+    data = export_onnx(net, description, (SIDE, SIDE, 3), PARAMS)
     session = make_session(data, num_threads=1)
     assert describe_session(session).classes == ["cat", "dog"]
     pixels = np.random.default_rng(0).integers(0, 256, (7, SIDE, SIDE, 3), dtype=np.uint8)
@@ -71,5 +71,5 @@ def test_onnx_runtime_agrees_with_the_net(name):
 
 def test_the_same_net_is_exported_in_the_same_bytes():
     classifier = classifier_of(FAMILIES["residual"])
-    first, again = (export_onnx(*classifier, (SIDE, SIDE, 3), OPSET) for _ in range(2))
+    first, again = (export_onnx(*classifier, (SIDE, SIDE, 3), PARAMS) for _ in range(2))
     assert first == again

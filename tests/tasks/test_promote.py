@@ -20,7 +20,7 @@ def params(value: dict, change: dict) -> Params:
     return Params.model_validate({"value": value, "change": change})
 
 
-LIMITS = {"max_file_bytes": 999, "max_pixels": 99, "max_frames": 1}
+LIMITS = {"max_file_bytes": 999, "max_pixels": 99, "max_frames": 1, "min_size": 1}
 CHANGE = {"balanced_accuracy": 0.01, "log_loss": 0.05}
 
 

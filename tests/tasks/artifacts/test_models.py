@@ -18,7 +18,7 @@ from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
 from tests.nets import tiny
 
-LIMITS = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1)
+LIMITS = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1, min_size=1)
 PIXELS = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 

@@ -61,7 +61,7 @@ def pixels(side: int, channels: int = 3) -> torch.Tensor:
 
 
 def canonical(size: int = SIDE, channels: Any = 3) -> Canonical:
-    limits = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1)
+    limits = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1, min_size=1)
     return Canonical(size=size, channels=channels, resize="pad", limits=limits)
 
 

@@ -102,7 +102,9 @@ def test_what_lies_outside_the_layers_goes_with_the_first():
     net.encoder.token = nn.Parameter(torch.zeros(1, 4))
     fractions = rate_fractions(net, LAYERWISE)
     assert (
-        fractions["encoder.token"] == fractions["encoder.stem.0.weight"] == min(fractions.values())
+        fractions["encoder.token"]
+        == fractions["encoder.net.stem.0.weight"]
+        == min(fractions.values())
     )
     begin_epoch(net, strategy(name="gradual", epochs_per_layer=1), 2, keeps_statistics=False)
     assert not net.encoder.token.requires_grad
