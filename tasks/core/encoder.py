@@ -102,13 +102,3 @@ class Classifier(nn.Module):
     def forward(self, images_NHWC: Tensor) -> Tensor:
         """uint8 (N, H, W, C) → logits (N, K)."""
         return self.head(self.dropout(self.encoder(images_NHWC)))
-
-
-def make_projector(width: int, hidden_width: int, out_width: int) -> nn.Sequential:
-    """Embedding → the space in which views are compared; thrown away after pretraining."""
-    return nn.Sequential(
-        nn.Linear(width, hidden_width, bias=False),
-        nn.BatchNorm1d(hidden_width),
-        nn.ReLU(),
-        nn.Linear(hidden_width, out_width),
-    )

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from tasks.core.encoder import Architecture, Classifier, Encoder, make_projector
+from tasks.core.encoder import Architecture, Classifier, Encoder
 
 
 def architecture(**changed) -> Architecture:
@@ -98,11 +98,6 @@ def test_every_weight_learns():
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
     assert idle == []
-
-
-def test_the_projector_leads_to_its_width():
-    projector = make_projector(16, 32, 8)
-    assert projector(torch.randn(5, 16)).shape == (5, 8)
 
 
 @pytest.mark.parametrize(
