@@ -15,6 +15,7 @@ from tasks.artifacts.embeddings import Synthetic, load_synthetic
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import load_rows, load_table, save_csv
+from tasks.core.adoption import Initialisation, begin_with
 from tasks.core.batches import Batch, num_batches, shuffled_batches
 from tasks.core.encoder import Classifier
 from tasks.core.errors import SplitError, TilthError
@@ -34,9 +35,12 @@ _NUM_BINS = 15
 
 class Params(Section):
     """A linear probe first (where the encoder is pretrained), then all layers for `epochs`; stops
-    after `patience` epochs without a better val log loss, and keeps the best."""
+    after `patience` epochs without a better val log loss, and keeps the best.
 
-    initialisation: Literal["pretrained", "scratch"]
+    `pretrained` begins with the encoder if it was adopted, else from scratch; `always` whatever
+    it is worth."""
+
+    initialisation: Initialisation
     probe_steps: NonNegativeInt
     probe_penalty: NonNegativeFloat
     epochs: NonNegativeInt
@@ -101,15 +105,16 @@ def main(
     lesson = _lesson(images, table, load_rows(balanced), load_rows(val), prior_of, policy)
     made_by = fingerprint("finetune", params, run)
     torch.manual_seed(run.seed)
-    classifier, description = _classifier(encoder, list(prior_of), made_by, params)
+    classifier, description, initialisation = _classifier(encoder, list(prior_of), made_by, params)
     classifier.to(place.device)
-    if params.initialisation == "pretrained" and params.probe_steps:
+    if initialisation == "pretrained" and params.probe_steps:
         probe(classifier, lesson, load_synthetic(synthetic), list(prior_of), params, place)
     best, history = keep_best(classifier, finetune(classifier, lesson, params, place), params)
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
     scores = _val_scores(classifier, lesson, place)
-    save_json({**scores, "best_epoch": best.epoch, "num_epochs": len(history) - 1}, out_metrics)
+    counts = {"best_epoch": best.epoch, "num_epochs": len(history) - 1}
+    save_json({**scores, **counts, "initialisation": initialisation}, out_metrics)
 
 
 def _lesson(
@@ -133,13 +138,15 @@ def _lesson(
 
 def _classifier(
     path: Path, classes: list[str], made_by: dict[str, Any], params: Params
-) -> tuple[Classifier, Description]:
+) -> tuple[Classifier, Description, Literal["pretrained", "scratch"]]:
+    """The last is what it begins with in the end."""
     encoder, described = load_encoder(path)
     description = described.model_copy(update={"classes": classes, "fingerprint": made_by})
-    if params.initialisation == "scratch":
+    initialisation = begin_with(params.initialisation, described.adoption)
+    if initialisation == "scratch":
         encoder = new_encoder(description)
     width = description.architecture.embedding_width
-    return Classifier(encoder, width, len(classes), params.dropout), description
+    return Classifier(encoder, width, len(classes), params.dropout), description, initialisation
 
 
 def probe(

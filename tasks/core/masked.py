@@ -32,11 +32,18 @@ class MaskedNet(SelfSupervised):
     as dropout is."""
 
     def __init__(self, params: Masked, encoder: nn.Module, image_shape: tuple[int, int, int]):
-        """Raises ParamsError for an encoder that has no ViTModel of transformers, and for widths
-        that the decoder's heads do not divide."""
+        """Raises ParamsError for an encoder that has no ViTModel of transformers for images of this
+        size, a fraction that hides nothing, and a width that the heads do not divide."""
         super().__init__(encoder)
+        self.projector = nn.Identity()
         self._place = find_transformer(encoder)
         embeddings = self.transformer.embeddings
+        if tuple(embeddings.image_size) != image_shape[:2]:
+            raise ParamsError(
+                f"params.yaml: pretrain.method masked cannot hide patches of images of "
+                f"{image_shape[:2]} pixels from a transformer for {tuple(embeddings.image_size)}; "
+                "expected the size of canonical images"
+            )
         self.patch_side = _side(embeddings.patch_size)
         num_patches = embeddings.patch_embeddings.num_patches
         self.num_seen = max(1, round((1 - params.masked_fraction) * num_patches))

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 
 class SelfSupervised(nn.Module):
-    """Two views of N images → their loss. `state_dict()` is all that going on later needs."""
+    """Two views of N images → their loss. `state_dict()` is all that going on later needs.
+
+    `projector` leads from embeddings to where views are compared, and is thrown away afterwards."""
+
+    projector: nn.Module
 
     def __init__(self, encoder: nn.Module):
         super().__init__()

@@ -14,8 +14,8 @@ from tests.end_to_end.checkout import Checkout
 TINY = {
     "clean.image_size": 8,
     "pretrain.architecture.width": 8,
-    "pretrain.projector_width": 16,
-    "pretrain.projection_width": 8,
+    "pretrain.method.projector_width": 16,
+    "pretrain.method.projection_width": 8,
     "pretrain.epochs": 1,
     "pretrain.warmup_epochs": 0,
     "pretrain.batch_size": 256,

@@ -136,6 +136,11 @@ def test_other_encoders_are_refused_with_a_reason():
         make_method(Masked(**MASKED), encoder, SHAPE)
 
 
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ParamsError, match=r"\(16, 16\) pixels from a transformer for \(8, 8\)"):
+        make_method(Masked(**MASKED), PatchEncoder(), (16, 16, 3))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
