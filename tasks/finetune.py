@@ -34,11 +34,8 @@ _NUM_BINS = 15
 
 
 class Params(Section):
-    """A linear probe first (where the encoder is pretrained), then all layers for `epochs`; stops
-    after `patience` epochs without a better val log loss, and keeps the best.
-
-    `pretrained` begins with the encoder if it was adopted, else from scratch; `always` whatever
-    it is worth."""
+    """A linear probe first (where it begins with the encoder), then all layers for `epochs`; stops
+    after `patience` epochs without a better val log loss, and keeps the best."""
 
     initialisation: Initialisation
     probe_steps: NonNegativeInt
