@@ -1,0 +1,28 @@
+"""What was measured of this state of the code, so that a long cell can be gone on with."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import ROOT, commit
+from tasks.artifacts.documents import load_json, save_json
+
+MEMORY = ROOT / ".cache" / "benchmarks"
+
+
+def remembered(
+    key: Mapping[str, Any], measure: Callable[[], Any], folder: Path = MEMORY, state: str = ""
+) -> Any:
+    """What `measure` gave (anything that JSON holds) when it was last asked for under this key, or
+    gives now. Code that differs from its commit has no name to remember it by."""
+    state = state or commit()
+    if state == "none" or state.endswith("-dirty"):
+        return measure()
+    text = json.dumps({**key, "commit": state}, sort_keys=True)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_json({"key": json.loads(text), "value": measure()}, path)
+    return load_json(path)["value"]
