@@ -234,7 +234,10 @@ def test_what_was_measured_is_measured_once_per_state_of_the_code(tmp_path: Path
     assert (ask("y", "abc"), ask("x", "abd")) == ({"a": 2.1}, {"a": 3.1})
     assert asked == ["x", "y", "x"]
     # Code that nobody committed can change without another name.
-    assert ask("x", "abc-dirty") != ask("x", "abc-dirty")
+    kept = sorted(tmp_path.iterdir())
+    assert len(kept) == 3
+    assert ask("x", "abc-dirty") == ask("x", "abc-dirty")
+    assert asked[3:] == ["x"] and sorted(tmp_path.iterdir()) == kept
 
 
 def test_planted_collapses_are_collapses() -> None:
