@@ -231,7 +231,7 @@ def test_what_was_measured_is_measured_once_per_state_of_the_code(tmp_path: Path
         return remembered({"name": name}, lambda: measure(name), tmp_path, state)
 
     assert ask("x", "abc") == ask("x", "abc") == {"a": 1.1}
-    assert (ask("y", "abc"), ask("x", "abd")) == ({"a": 2.1}, {"a": 3.1})
+    assert (ask("y", "abc"), ask("x", "xyz")) == ({"a": 2.1}, {"a": 3.1})
     assert asked == ["x", "y", "x"]
     # Code that nobody committed can change without another name.
     kept = sorted(tmp_path.iterdir())

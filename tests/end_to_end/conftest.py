@@ -20,6 +20,8 @@ TINY = {
     "pretrain.warmup_epochs": 0,
     "pretrain.batch_size": 256,
     "audit.num_folds": 2,
+    # So little teaches no encoder that would be adopted.
+    "finetune.initialisation": "always",
     "finetune.probe_steps": 20,
     "finetune.epochs": 2,
     "finetune.learning_rate": 0.001,
