@@ -36,9 +36,10 @@ CIFAR10_PRETRAIN: dict[str, Any] = {
     },
     "views": "ssl",
 }
+# A shift by up to four pixels is a crop of the image padded by four.
+SHIFT = {"translate_px": {"x": [-4, 4], "y": [-4, 4]}, "p": 1.0}
 CIFAR10_AUGMENT = [
-    {"name": "PadIfNeeded", "arguments": {"min_height": 40, "min_width": 40}},
-    {"name": "RandomCrop", "arguments": {"height": 32, "width": 32}},
+    {"name": "Affine", "arguments": SHIFT},
     {"name": "HorizontalFlip", "arguments": {}},
 ]
 

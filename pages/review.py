@@ -52,6 +52,7 @@ def review_sections(review: Review) -> list[Section]:
 def _instructions(review: Review) -> list[Block]:
     flagged = review.audit["num_suspicious"]
     return [
+        *_encoder(review),
         Text(
             "Copy the line beneath an image to the end of decisions/labels.csv, write your name "
             "and the date after the last two commas, and run the audit again. Each line takes the "
@@ -65,6 +66,21 @@ def _instructions(review: Review) -> list[Block]:
                 **{f"flagged in {split}": flagged[split] for split in _SPLITS},
             }
         ),
+    ]
+
+
+def _encoder(review: Review) -> list[Block]:
+    adoption = review.audit["adoption"]
+    if adoption is None or adoption["adopted"]:
+        return []
+    return [
+        Notice(
+            "warning",
+            "What looks alike on this page looks so to an encoder that was not found to be better "
+            f"than one that has learnt nothing (a probe gains {100 * adoption['gain']:+.1f} points "
+            f"on val, 95 % interval {100 * adoption['low']:+.1f} to "
+            f"{100 * adoption['high']:+.1f}).",
+        )
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from tasks.artifacts.embeddings import load_synthetic
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import save_csv
 from tasks.core import losses, schedules
+from tasks.core.adoption import Initialisation, begin_with
 from tasks.core.batches import num_batches
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError, TilthError
@@ -41,11 +42,11 @@ class Params(Section):
     `patience` epochs without a better val log loss, and keeps the best; then, where asked for, the
     head once more.
 
-    Where the encoder is not pretrained, there is no probe. Where it is, and there are fewer
-    different train rows than `least_batch_norm_rows`, its batch-norm statistics stay as they are.
+    Where it begins from scratch, there is no probe. Where it begins with the encoder, and there are
+    fewer different train rows than `least_batch_norm_rows`, batch-norm statistics stay as they are.
     """
 
-    initialisation: Literal["pretrained", "scratch"]
+    initialisation: Initialisation
     probe: AnyProbe
     strategy: Strategy
     loss: Loss
@@ -111,8 +112,12 @@ def main(
     _refuse_mixtures(labelled, params)
     made_by = fingerprint("finetune", params, run)
     torch.manual_seed(run.seed)
-    classifier, description = _classifier(encoder, labelled.classes, made_by, params)
-    classifier.to(place.device)
+    trained, described = load_encoder(encoder)
+    params = _begun(params, described)
+    description = described.model_copy(update={"classes": labelled.classes, "fingerprint": made_by})
+    if params.initialisation == "scratch":
+        trained = new_encoder(description)
+    classifier = Classifier(trained, len(labelled.classes), params.dropout).to(place.device)
     if params.initialisation == "pretrained" and not isinstance(params.probe, NoProbe):
         made_up = load_synthetic(synthetic)
         probe_head(classifier, labelled, made_up, params.probe, place)
@@ -123,7 +128,8 @@ def main(
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
     scores = _val_scores(classifier, labelled, place)
-    save_json({**scores, "best_epoch": best.epoch, "num_epochs": len(history) - 1}, out_metrics)
+    counts = {"best_epoch": best.epoch, "num_epochs": len(history) - 1}
+    save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
 
 
 def _refuse_mixtures(labelled: Labelled, params: Params) -> None:
@@ -134,14 +140,14 @@ def _refuse_mixtures(labelled: Labelled, params: Params) -> None:
         )
 
 
-def _classifier(
-    path: Path, classes: list[str], made_by: dict[str, Any], params: Params
-) -> tuple[Classifier, Description]:
-    encoder, described = load_encoder(path)
-    description = described.model_copy(update={"classes": classes, "fingerprint": made_by})
-    if params.initialisation == "scratch":
-        encoder = new_encoder(description)
-    return Classifier(encoder, len(classes), params.dropout), description
+def _begun(params: Params, encoder: Description) -> Params:
+    """The params for what it begins with in the end: where the encoder was not adopted, there is
+    nothing that another strategy than `full` could spare."""
+    initialisation = begin_with(params.initialisation, encoder.adoption)
+    if initialisation == "pretrained" or params.initialisation == "scratch":
+        return params.model_copy(update={"initialisation": initialisation})
+    full = Full(name="full", encoder_rate_fraction=1.0)
+    return params.model_copy(update={"initialisation": initialisation, "strategy": full})
 
 
 def finetune(

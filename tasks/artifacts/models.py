@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.artifacts.weights import load_weights, save_weights
+from tasks.core.adoption import Adoption
 from tasks.core.architecture import Built
 from tasks.core.encoder import Classifier, Encoder
 from tasks.core.errors import ArtifactError
@@ -14,7 +15,8 @@ from tasks.core.pixels import Canonical
 
 
 class Description(Section):
-    """`classes` is empty for an encoder. `fingerprint` tells what made the weights."""
+    """`classes` is empty for an encoder. `fingerprint` tells what made the weights, `adoption` what
+    the encoder was worth before it was fine-tuned (None: nobody measured)."""
 
     architecture: Built
     mean: list[float]
@@ -22,6 +24,7 @@ class Description(Section):
     canonical: Canonical
     classes: list[str]
     fingerprint: dict[str, Any]
+    adoption: Adoption | None
 
 
 def save_encoder(encoder: Encoder, description: Description, path: Path) -> None:

@@ -63,6 +63,7 @@ def begin_encoder(
         canonical=canonical,
         classes=[],
         fingerprint=fingerprint,
+        adoption=None,
     )
     encoder = new_encoder(description)
     if start.tensors is not None:

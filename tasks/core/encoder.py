@@ -93,16 +93,6 @@ class Classifier(nn.Module):
         return self.head(self.dropout(self.encoder(images_NHWC)))
 
 
-def make_projector(width: int, hidden_width: int, out_width: int) -> nn.Sequential:
-    """Embedding → the space in which views are compared; thrown away after pretraining."""
-    return nn.Sequential(
-        nn.Linear(width, hidden_width, bias=False),
-        nn.BatchNorm1d(hidden_width),
-        nn.ReLU(),
-        nn.Linear(hidden_width, out_width),
-    )
-
-
 def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 

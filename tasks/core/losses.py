@@ -18,20 +18,6 @@ from tasks.core.params import Section
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def nt_xent_loss(z1_ND: Tensor, z2_ND: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross-entropy of two views of N images.
-
-    Each projection must tell its image's other view among the 2N - 1 others
-    (Chen et al., A simple framework for contrastive learning, 2020, equation 1).
-    """
-    num_images = len(z1_ND)
-    z_MD = F.normalize(torch.cat([z1_ND, z2_ND]), dim=1)
-    similarity_MM = z_MD @ z_MD.T / temperature
-    similarity_MM.fill_diagonal_(float("-inf"))
-    other_view_M = torch.arange(2 * num_images).roll(num_images)
-    return F.cross_entropy(similarity_MM, other_view_M.to(z_MD.device))
-
-
 class _Loss(Section):
     """`label_smoothing` is the share of each label that all classes divide among themselves."""
 

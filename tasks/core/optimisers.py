@@ -2,7 +2,8 @@
 
 Weight decay is decoupled for all of them: a step first takes the share `learning rate ×
 weight_decay` off the weights, whatever the gradients (Loshchilov and Hutter, Decoupled weight decay
-regularization, 2019). Adam has none, for with it it is AdamW.
+regularization, 2019). Adam has none, for with it it is AdamW; that
+of LARS is its own.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
+from tasks.core.lars import LARS
 from tasks.core.params import Section
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -110,7 +112,32 @@ class Adagrad(_Decaying):
         return torch.optim.Adagrad(groups, self.learning_rate, eps=self.epsilon, fused=True)
 
 
+class Lars(_Optimiser):
+    """For large batches: see `LARS`. Its decay is a part of its step, not decoupled; biases and
+    norms are neither adapted nor decayed."""
+
+    name: Literal["lars"]
+    momentum: _Share
+    weight_decay: NonNegativeFloat
+    trust: PositiveFloat
+
+    @property
+    def decoupled_decay(self) -> float:
+        return 0.0
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        apart = [
+            {
+                **group,
+                "is_adapted": group["are_matrices"],
+                "weight_decay": self.weight_decay if group["are_matrices"] else 0.0,
+            }
+            for group in groups
+        ]
+        return LARS(apart, self.learning_rate, self.momentum, trust=self.trust)
+
+
 Optimiser = Annotated[
-    Sgd | Adam | AdamW | RMSprop | Adagrad,
+    Sgd | Adam | AdamW | RMSprop | Adagrad | Lars,
     Field(discriminator="name"),
 ]

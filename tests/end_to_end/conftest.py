@@ -14,12 +14,14 @@ from tests.end_to_end.checkout import Checkout
 TINY = {
     "clean.image_size": 8,
     "pretrain.architecture.width": 8,
-    "pretrain.projector_width": 16,
-    "pretrain.projection_width": 8,
+    "pretrain.method.projector_width": 16,
+    "pretrain.method.projection_width": 8,
     "pretrain.epochs": 1,
-    "pretrain.warmup_epochs": 0,
+    "pretrain.schedule.warmup_epochs": 0,
     "pretrain.batch_size": 256,
     "audit.num_folds": 2,
+    # So little teaches no encoder that would be adopted.
+    "finetune.initialisation": "always",
     "finetune.probe.steps": 20,
     "finetune.epochs": 2,
     "finetune.optimiser.learning_rate": 0.001,

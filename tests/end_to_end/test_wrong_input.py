@@ -39,7 +39,7 @@ def mistaken(copy_at: Copy, finished: Checkout) -> Checkout:
     """A finished checkout with many mistakes in params.yaml."""
     checkout = copy_at(finished)
     checkout.set_params({name: value for name, (value, _) in WRONG_PARAMS.items()})
-    checkout.set_params({"pretrian": {"epochs": 1}, "pretrain.learning_rate": 0.01})
+    checkout.set_params({"pretrian": {"epochs": 1}, "pretrain.optimiser.learning_rate": 0.01})
     return checkout
 
 

@@ -15,6 +15,7 @@ from tasks.artifacts.images import save_pixels
 from tasks.artifacts.models import Description, new_encoder, save_encoder
 from tasks.artifacts.tables import load_csv, save_rows, save_table
 from tasks.audit import Params, main
+from tasks.core.adoption import Adoption
 from tasks.core.decisions import parse_decisions
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
@@ -26,6 +27,7 @@ OUTPUTS = (
     *("labels.parquet", "queue.csv", "review.html", "audit.json"),
     *("embeddings.npy", "duplicates.parquet"),
 )
+ADOPTION = Adoption(score=0.8, fresh_score=0.7, gain=0.1, low=-0.02, high=0.2, adopted=False)
 LIMITS = Limits(max_file_bytes=10**6, max_pixels=10**6, max_frames=1, min_size=1)
 
 
@@ -55,6 +57,7 @@ def folder(tmp_path_factory):
         canonical=Canonical(size=128, channels=3, resize="crop", limits=LIMITS),
         classes=[],
         fingerprint={},
+        adoption=ADOPTION,
     )
     torch.manual_seed(0)
     save_encoder(new_encoder(description), description, folder / "encoder")

@@ -50,6 +50,7 @@ def classifier_of(architecture: Built) -> tuple[Classifier, Description]:
         canonical=Canonical(size=SIDE, channels=3, resize="pad", limits=limits),
         classes=["cat", "dog"],
         fingerprint={},
+        adoption=None,
     )
     torch.manual_seed(0)
     encoder = new_encoder(description)

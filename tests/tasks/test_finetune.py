@@ -135,7 +135,7 @@ def test_statistics_stay_where_rows_are_few(pixels, least, moves):
     statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
     assert statistics
     assert all(torch.equal(after[name], before[name]) != moves for name in statistics)
-    assert not torch.equal(after["encoder.stem.0.weight"], before["encoder.stem.0.weight"])
+    assert not torch.equal(after["encoder.net.stem.0.weight"], before["encoder.net.stem.0.weight"])
 
 
 def test_rates_are_told_by_epoch(pixels):

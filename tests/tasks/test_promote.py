@@ -97,6 +97,7 @@ def judged(tmp_path):
             "canonical": {"size": 6, "channels": 1, "resize": "crop", "limits": LIMITS},
             "classes": ["a", "b"],
             "fingerprint": {},
+            "adoption": None,
         }
     )
     net = Classifier(new_encoder(description), 2, 0.0)

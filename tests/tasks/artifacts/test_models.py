@@ -30,6 +30,7 @@ def described(classes: list[str], **changed) -> Description:
         "canonical": Canonical(size=8, channels=3, resize="pad", limits=LIMITS),
         "classes": classes,
         "fingerprint": {"stage": "x", "run": {"seed": 0}},
+        "adoption": None,
     }
     return Description.model_validate({**values, **changed})
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 from torch.nn import functional as F
 
-from tasks.core.encoder import Classifier, Encoder, count_flops, count_parameters, make_projector
+from tasks.core.encoder import Classifier, Encoder, count_flops, count_parameters
 from tasks.core.errors import ParamsError
 from tests.nets import FAMILIES, tiny, tiny_convnext, tiny_vit
 
@@ -122,11 +122,6 @@ def test_the_classifier_is_a_linear_head_on_the_encoder():
     pixels = images(4, 8, 8, 1)
     expected = F.linear(encoder(pixels), classifier.head.weight, classifier.head.bias)
     assert torch.allclose(classifier(pixels), expected, atol=1e-6)
-
-
-def test_the_projector_leads_to_its_width():
-    projector = make_projector(16, 32, 8)
-    assert projector(torch.randn(5, 16)).shape == (5, 8)
 
 
 @pytest.mark.parametrize(

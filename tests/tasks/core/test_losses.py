@@ -16,53 +16,8 @@ from tasks.core.losses import (
     Loss,
     balanced_softmax_loss,
     make_loss,
-    nt_xent_loss,
     refuse_unreached,
 )
-
-
-def cosine(a: list[float], b: list[float]) -> float:
-    dot = sum(x * y for x, y in zip(a, b, strict=True))
-    return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
-
-
-def reference_nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
-    z = [*first.tolist(), *second.tolist()]
-    num_images, total = len(first), 0.0
-    for i in range(2 * num_images):
-        other = (i + num_images) % (2 * num_images)
-        denominator = 0.0
-        for k in range(2 * num_images):
-            if k != i:
-                denominator += math.exp(cosine(z[i], z[k]) / temperature)
-        total -= math.log(math.exp(cosine(z[i], z[other]) / temperature) / denominator)
-    return total / (2 * num_images)
-
-
-@pytest.mark.parametrize("num_images", [1, 2, 5, 16])
-@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
-def test_nt_xent_equals_the_double_loop(num_images, temperature):
-    torch.manual_seed(num_images)
-    first, second = torch.randn(2, num_images, 7, dtype=torch.float64) * 3
-    expected = reference_nt_xent(first, second, temperature)
-    assert nt_xent_loss(first, second, temperature).item() == pytest.approx(expected, abs=1e-10)
-
-
-def test_nt_xent_is_least_where_views_agree_and_images_differ():
-    apart = torch.eye(6)
-    agree, collapse = (
-        nt_xent_loss(apart, apart, 0.2),
-        nt_xent_loss(torch.ones(6, 6), torch.ones(6, 6), 0.2),
-    )
-    mixed = nt_xent_loss(apart, apart.roll(1, dims=0), 0.2)
-    assert agree < collapse < mixed
-    assert collapse.item() == pytest.approx(math.log(11))
-
-
-def test_nt_xent_can_be_learnt():
-    torch.manual_seed(0)
-    z = torch.randn(2, 8, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: nt_xent_loss(x[0], x[1], 0.5), z)
 
 
 def reference_balanced(logits, labels, priors, weights, smoothing) -> float:
