@@ -1,6 +1,6 @@
 """Stage finetune: a classifier, from the encoder or from scratch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -94,7 +94,9 @@ def main(
     out_epochs: Path,
     params: Params,
     run: Run,
+    watch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> None:
+    """`watch` is told of every epoch, and may end it all by raising."""
     place = Place(chosen_device(run.device), run.precision, run.seed)
     prior_of = load_json(priors)
     table = load_table(labels)
@@ -105,11 +107,18 @@ def main(
     classifier.to(place.device)
     if params.initialisation == "pretrained" and params.probe_steps:
         probe(classifier, lesson, load_synthetic(synthetic), list(prior_of), params, place)
-    best, history = keep_best(classifier, finetune(classifier, lesson, params, place), params)
+    epochs = _watched(finetune(classifier, lesson, params, place), watch)
+    best, history = keep_best(classifier, epochs, params)
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
     scores = _val_scores(classifier, lesson, place)
     save_json({**scores, "best_epoch": best.epoch, "num_epochs": len(history) - 1}, out_metrics)
+
+
+def _watched(epochs: Iterator[Epoch], watch: Callable[[Epoch], None]) -> Iterator[Epoch]:
+    for epoch in epochs:
+        watch(epoch)
+        yield epoch
 
 
 def _lesson(
