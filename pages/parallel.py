@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pages.charts import Tick, drawable
 
 AXIS_TOP = 34.0
-AXIS_STEP = 58.0
+AXIS_STEP = 66.0
 AXIS_BOTTOM = 30.0
 INSET = 1.0  # per cent at either side, so that the ends of an axis are seen
 

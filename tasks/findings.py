@@ -88,7 +88,7 @@ def _importances(study: Study, num_complete: int) -> dict[str, float]:
 
 def save_tuning(tuning: Tuning) -> None:
     page = render_page(
-        f"Search {tuning.study}",
+        f"Search: {tuning.study}",
         "Which params were tried, what came of them, and which are best on rows that nothing was "
         "taught with.",
         tuning_sections(tuning),

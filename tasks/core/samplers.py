@@ -7,6 +7,7 @@ that a process remembers: a study that was killed and goes on draws what it woul
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -167,12 +168,35 @@ def _tpe(startup: int, multivariate: bool, seed: int) -> TPESampler:
         return TPESampler(n_startup_trials=startup, multivariate=multivariate, seed=seed)
 
 
+class RepeatableHyperband(HyperbandPruner):
+    """Chooses a trial's bracket by its place. Optuna's counts trials that died too, and has no
+    brackets before a process has first asked it whether to stop."""
+
+    def __init__(self, least_steps: int, most_steps: int, reduction_factor: int) -> None:
+        super().__init__(least_steps, most_steps, reduction_factor)
+        self._is_ready = False
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        if not self._is_ready:
+            self._try_initialization(study)
+            self._is_ready = True
+        # Asked with the study of one bracket, which asks in turn for the trials that are in it.
+        trials = getattr(study, "_study", study).get_trials(deepcopy=False)
+        placed = copy(trial)
+        placed.number = 1 + (-1 if (place := place_of(trial, trials)) is None else place)
+        return super()._get_bracket_id(study, placed)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        self._get_bracket_id(study, trial)
+        return super().prune(study, trial)
+
+
 def make_pruner(search: Search) -> BasePruner:
     match search.pruner:
         case ByMedian(startup_trials=startup, warmup_steps=warmup):
             return MedianPruner(startup, warmup)
         case ByHyperband(least_steps=least, most_steps=most, reduction_factor=factor):
-            return HyperbandPruner(least, most, factor)
+            return RepeatableHyperband(least, most, factor)
         case _:
             return NopPruner()
 

@@ -18,7 +18,8 @@ def edit_values(text: str, values: Mapping[str, Any]) -> str:
     Raises ParamsError if a name leads nowhere, or to what an anchor shares with other places.
     """
     for name in sorted(values, key=lambda one: one.count(".")):
-        if value_at(_load(text), name) != values[name]:
+        # As text, as true equals 1 otherwise.
+        if _flow(value_at(_load(text), name)) != _flow(values[name]):
             text = _edited(text, name, values[name])
     return text
 
@@ -40,22 +41,21 @@ def value_at(document: Any, name: str) -> Any:
 
 def _edited(text: str, name: str, value: Any) -> str:
     root = YAML(typ="rt", pure=True).compose(StringIO(text))
-    colon, node = _find(root, name)
+    key_end, node = _find(root, name)
     if node.anchor:
         raise ParamsError(f"params.yaml: {name}: is shared through an anchor; edit it by hand")
-    begin, end = node.start_mark.index, _end(node)
+    begin, written = node.start_mark.index, _flow(value)
     # A mapping written over several lines begins below its key.
-    between = text[colon:begin]
-    begin = colon if "\n" in between and not between.strip(" :\n") else begin
-    written = _flow(value)
-    new = text[:begin] + (f": {written}" if begin == colon else written) + text[end:]
+    if "\n" in text[key_end:begin] and not text[key_end:begin].strip(" :\r\n"):
+        begin, written = key_end, f": {written}"
+    new = text[:begin] + written + text[_end(node) :]
     assert value_at(_load(new), name) == value, name
     return new
 
 
 def _find(root: Any, name: str) -> tuple[int, Node]:
-    """The node of a value, and where in the text its key ends."""
-    node, colon = root, 0
+    """The node of a value, and where its key ends in the text; in a list, where it begins itself."""
+    node, key_end = root, 0
     for key in name.split("."):
         found = None
         if isinstance(node, MappingNode):
@@ -64,8 +64,8 @@ def _find(root: Any, name: str) -> tuple[int, Node]:
             found = node.value[int(key)].start_mark.index, node.value[int(key)]
         if found is None:
             raise ParamsError(f"params.yaml: {name}: there is no {key!r}")
-        colon, node = found
-    return colon, node
+        key_end, node = found
+    return key_end, node
 
 
 def _end(node: Node) -> int:
@@ -84,7 +84,8 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(_flow(each) for each in value) + "]"
     if isinstance(value, str) and value.isidentifier() and _load(value) == value:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    # To YAML, some of what cannot be printed ends a line.
+    return json.dumps(value, ensure_ascii=not (isinstance(value, str) and value.isprintable()))
 
 
 def _load(text: str) -> Any:
