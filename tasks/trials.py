@@ -20,6 +20,7 @@ from tasks.artifacts.tables import load_rows, load_table, save_rows
 from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.label_quality import divide, group_numbers
 from tasks.core.params import Run, explain_validation
+from tasks.core.search import Search
 from tasks.fingerprint import content_hash
 
 _STAGES = {"pretrain": pretrain, "finetune": finetune}
@@ -66,12 +67,11 @@ def inputs_of(paths: dict[str, Path]) -> dict[str, Path]:
 def check_inputs(paths: dict[str, dict[str, Path]]) -> None:
     """Raises ArtifactError for an input that is not there."""
     for stage, of_stage in paths.items():
-        for name, path in inputs_of(of_stage).items():
+        for path in inputs_of(of_stage).values():
             if not path.exists():
-                above = "finetune" if name == "encoder" else stage
                 raise ArtifactError(
-                    f"tune: {path}, an input of {stage}, does not exist; `dvc repro {above}` makes "
-                    f"it, `dvc pull {path}` fetches it"
+                    f"tune: {path}, an input of {stage}, does not exist; `dvc repro finetune` "
+                    f"makes it, `dvc pull {path}` fetches it"
                 )
 
 
@@ -86,19 +86,30 @@ def hash_inputs(paths: dict[str, dict[str, Path]], searched: Sequence[str]) -> s
     return digest.hexdigest()
 
 
+def check_made_up(paths: dict[str, dict[str, Path]], search: Search) -> None:
+    """Raises ParamsError where embeddings that rebalance made up do not suit the search."""
+    path = paths["finetune"]["synthetic"]
+    if not len(load_synthetic(path).labels_S):
+        return
+    if search.num_folds:
+        what = f"num_folds: {search.num_folds}, but {path} was made up of rows of all folds"
+    elif "pretrain" in search.stages:
+        what = f"space: has params of pretrain, but {path} was made up with the present encoder"
+    else:
+        return
+    raise ParamsError(
+        f"search.yaml: {what}; expected a rebalance.sampler that makes nothing up, such as "
+        "RandomOverSampler"
+    )
+
+
 def make_folds(paths: dict[str, dict[str, Path]], num_folds: int, seed: int) -> list[Fold]:
     """Train rows, stratified by label; groups stay together. Val rows stay out of it, so that they
     can check what was chosen.
 
-    Raises ParamsError if train has fewer groups than folds, or rows that are made up of others.
+    Raises ParamsError if train has fewer groups than folds.
     """
     tuned = paths["finetune"]
-    if len(load_synthetic(tuned["synthetic"]).labels_S):
-        raise ParamsError(
-            f"search.yaml: num_folds: {num_folds}, but {tuned['synthetic']} was made up of all "
-            "train rows, those of a judging fold among them; expected a rebalance.sampler that "
-            "makes nothing up, or num_folds: 0"
-        )
     train, balanced = load_rows(paths["pretrain"]["train"]), load_rows(tuned["balanced"])
     labels = load_table(tuned["labels"], ["label"])["label"]
     codes = pd.Categorical(labels, categories=list(load_json(tuned["priors"]))).codes

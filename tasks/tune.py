@@ -99,6 +99,7 @@ def _ground(search: Search) -> Any:
 
     paths = {stage: trials.stage_paths(stage) for stage in STAGES}
     trials.check_inputs(paths)
+    trials.check_made_up(paths, search)
     scratch = CACHE / search.study
     scratch.mkdir(parents=True, exist_ok=True)
     for left in left_behind(scratch, r"trial-(\d+)-.*"):

@@ -54,7 +54,7 @@ def _edited(text: str, name: str, value: Any) -> str:
 
 
 def _find(root: Any, name: str) -> tuple[int, Node]:
-    """The node of a value, and where its key ends in the text; in a list, where it begins itself."""
+    """The node of a value, and where its key ends in the text; in a list, where it begins."""
     node, key_end = root, 0
     for key in name.split("."):
         found = None
