@@ -107,18 +107,12 @@ def main(
     classifier.to(place.device)
     if params.initialisation == "pretrained" and params.probe_steps:
         probe(classifier, lesson, load_synthetic(synthetic), list(prior_of), params, place)
-    epochs = _watched(finetune(classifier, lesson, params, place), watch)
-    best, history = keep_best(classifier, epochs, params)
+    epochs = finetune(classifier, lesson, params, place)
+    best, history = keep_best(classifier, epochs, params, watch)
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
     scores = _val_scores(classifier, lesson, place)
     save_json({**scores, "best_epoch": best.epoch, "num_epochs": len(history) - 1}, out_metrics)
-
-
-def _watched(epochs: Iterator[Epoch], watch: Callable[[Epoch], None]) -> Iterator[Epoch]:
-    for epoch in epochs:
-        watch(epoch)
-        yield epoch
 
 
 def _lesson(
@@ -229,11 +223,15 @@ def _augmented(lesson: Lesson, batch: Batch, seed: int, epoch: int) -> tuple[np.
 
 
 def keep_best(
-    classifier: Classifier, epochs: Iterator[Epoch], params: Params
+    classifier: Classifier,
+    epochs: Iterator[Epoch],
+    params: Params,
+    watch: Callable[[Epoch], None],
 ) -> tuple[Epoch, list[Epoch]]:
     """Runs the epochs until `patience` of them brought nothing, and restores the best weights."""
     best, history, weights = None, [], {}
     for epoch in progress(epochs, params.epochs + 1, "finetune"):
+        watch(epoch)
         history.append(epoch)
         if best is None or epoch.val_loss < best.val_loss:
             best = epoch

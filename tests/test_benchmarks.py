@@ -16,6 +16,7 @@ from benchmarks import (
     labels,
     orchestration,
     reproducibility,
+    search,
     suites,
     ten_checks,
 )
@@ -43,6 +44,7 @@ TOPICS = {
     "duplicates": duplicates.CELLS,
     "gate_fuzz": gate_fuzz.CELLS,
     "cleanvision": cleanvision.CELLS,
+    "search": search.CELLS,
 }
 
 
