@@ -160,8 +160,7 @@ def probe(
     codes = np.concatenate([lesson.codes[rows], made_up])
     weights = np.concatenate([lesson.weights[rows], np.ones(len(made_up), np.float32)])
     counts = np.bincount(codes, minlength=len(classes))
-    # Of nothing made up, the width is of no matter: a search tries encoders of other widths.
-    made_up_SD = synthetic.embeddings_SD if len(made_up) else embeddings_ND[:0]
+    made_up_SD = synthetic.embeddings_SD if len(made_up) else embeddings_ND[:0]  # of any width
     head = fit_head(
         torch.from_numpy(np.concatenate([embeddings_ND, made_up_SD])),
         torch.from_numpy(codes),
