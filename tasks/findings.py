@@ -10,11 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from pages.render import render_page
 from pages.tune import Scale, Tried, Tuning, tuning_notice, tuning_sections
 from tasks.artifacts.documents import save_bytes, save_text
-from tasks.core.samplers import IS_SURPLUS, RETRY_OF, decoded, is_drawn, num_draws, place_of
+from tasks.core.samplers import IS_SURPLUS, REASON, RETRY_OF, decoded, is_drawn, num_draws, place_of
 from tasks.core.search import Choice, Kind, Search, find_value
 from tasks.core.yaml_edits import edit_values, make_patch
 from tasks.sections import PARAMS
-from tasks.worker import REASON
 
 PAGE, PATCH = Path("reports/tune.html"), Path("reports/tune.patch")
 _LEAST_COMPLETE = 4

@@ -12,10 +12,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tasks.artifacts.studies import retry, retry_stale
 from tasks.core.errors import TilthError
-from tasks.core.samplers import IS_SURPLUS, draw, is_drawn, num_draws, place_of
+from tasks.core.samplers import IS_SURPLUS, REASON, draw, is_drawn, num_draws, place_of
 from tasks.core.search import Search, with_values
 
-REASON = "reason"
 # Of params that do not fit each other, the data or the memory, in our words or in PyTorch's.
 _REFUSALS = (TilthError, RuntimeError, ValueError, MemoryError)
 
@@ -63,6 +62,8 @@ class Worker:
         if place is not None and place >= num_draws(self._search):
             trial.set_user_attr(IS_SURPLUS, True)
             raise SurplusError("tune: one trial too many")
+        if REASON in trial.user_attrs:
+            raise optuna.TrialPruned
         try:
             values = draw(trial, self._search.space)
             return self._objective(with_values(self._sections, values), _reporting(trial))
@@ -73,8 +74,8 @@ class Worker:
             raise optuna.TrialPruned from error
         except optuna.TrialPruned:
             raise
-        except BaseException:
-            retry(self._study, self._frozen())
+        except BaseException as error:
+            retry(self._study, self._frozen(), not isinstance(error, KeyboardInterrupt))
             raise
 
     def _frozen(self) -> FrozenTrial:

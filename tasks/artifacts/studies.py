@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.core.errors import ArtifactError, BusyError, ParamsError
 from tasks.core.samplers import (
     IS_PRESENT,
+    REASON,
     RETRY_OF,
     encoded,
     make_pruner,
@@ -33,7 +34,8 @@ from tasks.core.search import Search
 
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 _OPENING_SECONDS = 10.0
-_ASKED = "asked"
+_ASKED, _NUM_DEATHS = "asked", "num_deaths"
+_MOST_DEATHS = 3
 
 
 def parse_storage(text: str) -> URL:
@@ -95,9 +97,13 @@ def retry_dead(study: Study) -> None:
         retry(study, trial)
 
 
-def retry(study: Study, trial: FrozenTrial) -> None:
-    """Queues a trial again: with its values if it had got them all, else to be drawn again."""
-    attributes = {RETRY_OF: trial.number, **trial.user_attrs}
+def retry(study: Study, trial: FrozenTrial, has_died: bool = True) -> None:
+    """Queues a trial again: with its values if it had got them all, else to be drawn again. What
+    ends every worker, as shapes that crash PyTorch do, is queued with a reason not to be run."""
+    num_deaths = trial.user_attrs.get(_NUM_DEATHS, 0) + has_died
+    attributes = {RETRY_OF: trial.number, **trial.user_attrs, _NUM_DEATHS: num_deaths}
+    if num_deaths == _MOST_DEATHS:
+        attributes[REASON] = f"the process that ran it died, {_MOST_DEATHS} times"
     fixed = trial.system_attrs.get("fixed_params")
     if fixed is not None:
         study.enqueue_trial(fixed, user_attrs=attributes)

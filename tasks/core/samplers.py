@@ -35,6 +35,8 @@ from tasks.core.search import (
 # User attributes of a trial that counts as no draw: it repeats the one of that number, has the
 # present values, or was one too many, as two workers began it at the same moment.
 RETRY_OF, IS_PRESENT, IS_SURPLUS = "retry_of", "is_present", "is_surplus"
+# Why it was refused.
+REASON = "reason"
 
 
 def draw(trial: Trial, space: Mapping[str, Kind]) -> dict[str, Any]:

@@ -125,6 +125,27 @@ def test_killed_at_any_trial_it_goes_on_as_if_nothing_had_been(tmp_path: Path) -
     assert run(url_of(tmp_path, "b"), search_of()) == whole
 
 
+def test_a_trial_that_ends_every_worker_is_refused_in_the_end(tmp_path: Path) -> None:
+    killed = (
+        "def objective(sections, report):\n"
+        "    if sections['finetune']['net']['width'] == 16: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return bowl(sections, report)\n"
+    )
+    space = {"finetune.net": GRID["space"]["finetune.net"]}
+    statuses = []
+    for _ in range(4):
+        worker = start(url_of(tmp_path), killed, **{**GRID, "space": space})
+        worker.communicate(timeout=60)
+        statuses.append(worker.returncode)
+    assert statuses == [-signal.SIGKILL] * 3 + [0]
+    trials = run(url_of(tmp_path), search_of(**{**GRID, "space": space}))
+    assert [(one["place"], one["state"]) for one in trials] == [
+        (-1, "COMPLETE"),
+        (0, "COMPLETE"),
+        (1, "PRUNED"),
+    ]
+
+
 def test_a_second_worker_of_a_file_is_refused(tmp_path: Path) -> None:
     url = parse_storage(url_of(tmp_path))
     with (
