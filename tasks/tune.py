@@ -144,7 +144,9 @@ def what_is_asked(search: Search, sections: dict[str, Any], data: str) -> dict[s
 
 
 def present_values(search: Search, sections: dict[str, Any]) -> dict[str, Any] | None:
-    """The values in params.yaml, if all of them lie in the space."""
+    """The values in params.yaml, if all of them lie in the space; a grid comes to them anyway."""
+    if search.sampler.name == "grid":
+        return None
     values = {name: find_value(sections, name) for name in search.space}
     return values if all(holds(search.space[name], v) for name, v in values.items()) else None
 
