@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.artifacts.studies import opened_study, parse_storage
 from tasks.core.errors import TilthError
-from tasks.core.samplers import IS_PRESENT, draw, place_of
+from tasks.core.samplers import IS_PRESENT, place_of
 from tasks.core.search import Search
 from tasks.worker import Objective, Worker
 
@@ -98,6 +98,3 @@ def start(url: str, code: str, **changed: Any) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-__all__ = ["ASKED", "PRESENT", "SECTIONS", "bowl", "draw", "run", "search_of", "start"]
