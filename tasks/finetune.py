@@ -1,6 +1,6 @@
 """Stage finetune: a classifier, from the encoder or from scratch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -106,7 +106,9 @@ def main(
     out_epochs: Path,
     params: Params,
     run: Run,
+    watch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> None:
+    """`watch` is told of every epoch, and may end it all by raising."""
     place = Place(chosen_device(run.device), run.precision, run.seed)
     labelled = load_labelled(images, labels, balanced, val, priors, policy)
     _refuse_mixtures(labelled, params)
@@ -122,7 +124,7 @@ def main(
         made_up = load_synthetic(synthetic)
         probe_head(classifier, labelled, made_up, params.probe, place)
     taught = finetune(classifier, labelled, params, place)
-    best, history = keep_best(classifier, taught, params)
+    best, history = keep_best(classifier, taught, params, watch)
     if isinstance(params.refit, Refit):
         refit_head(classifier, labelled, params.refit, place)
     save_classifier(classifier, description, out_classifier)
@@ -195,11 +197,15 @@ def _has_few_rows(labelled: Labelled, params: Params) -> bool:
 
 
 def keep_best(
-    classifier: Classifier, taught: Iterator[tuple[Epoch, nn.Module]], params: Params
+    classifier: Classifier,
+    taught: Iterator[tuple[Epoch, nn.Module]],
+    params: Params,
+    watch: Callable[[Epoch], None],
 ) -> tuple[Epoch, list[Epoch]]:
     """Runs the epochs until `patience` of them brought nothing, and restores the best weights."""
     best, history, weights = None, [], {}
     for epoch, net in progress(taught, params.epochs + 1, "finetune"):
+        watch(epoch)
         history.append(epoch)
         if best is None or epoch.val_loss < best.val_loss:
             best = epoch

@@ -17,9 +17,11 @@ def probe_head(
 ) -> None:
     """Fits the head in place, to the embeddings of the rows and to those that were made up."""
     rows, made_up = _embedded(classifier, labelled, place), len(synthetic.labels_S)
+    # None made up are none of any width.
+    made_up_SD = synthetic.embeddings_SD if made_up else rows.embeddings_ND[:0]
     codes_S = pd.Categorical(synthetic.labels_S, categories=labelled.classes).codes.astype(np.int64)
     everything = Embedded(
-        np.concatenate([rows.embeddings_ND, synthetic.embeddings_SD]),
+        np.concatenate([rows.embeddings_ND, made_up_SD]),
         np.concatenate([rows.codes_N, codes_S]),
         np.concatenate([rows.weights_N, np.ones(made_up, np.float32)]),
     )

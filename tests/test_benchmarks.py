@@ -18,6 +18,7 @@ from benchmarks import (
     planted,
     pretraining,
     reproducibility,
+    search,
     suites,
     ten_checks,
 )
@@ -48,6 +49,7 @@ TOPICS = {
     "duplicates": duplicates.CELLS,
     "gate_fuzz": gate_fuzz.CELLS,
     "cleanvision": cleanvision.CELLS,
+    "search": search.CELLS,
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pages.blocks import (
+    Axis,
     Bars,
     Facts,
     Figure,
@@ -14,8 +15,10 @@ from pages.blocks import (
     Lines,
     Matrix,
     Notice,
+    Parallel,
     Picture,
     Section,
+    Strand,
     Table,
     Text,
     Thumbnails,
@@ -53,6 +56,12 @@ def hostile_page(tmp_path):
         Lines({HOSTILE: [1.0, 2.0]}, HOSTILE, HOSTILE),
         Matrix([HOSTILE, "b"], [[1, 2], [3, 4]], HOSTILE, HOSTILE, HOSTILE),
         Heatmap([HOSTILE], [HOSTILE], [[0.5]], [[True]], HOSTILE, HOSTILE, HOSTILE),
+        Parallel(
+            [Axis(HOSTILE, [(HOSTILE, 0.5)])],
+            [Strand(HOSTILE, [0.5], 0)],
+            (HOSTILE, HOSTILE, HOSTILE),
+            HOSTILE,
+        ),
         Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
         Figure(png(), HOSTILE, HOSTILE),
     ]

@@ -52,7 +52,13 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             "confusion": {"classes": ["a"], "counts": [[3]]},
             "num_rows": 3,
         },
-        export={"agreement": 1.0, "max_difference_below": 1e-4, "num_bytes": 9, "num_rows": 3},
+        export={
+            "agreement": 1.0,
+            "max_difference_below": 1e-4,
+            "num_bytes": 9,
+            "num_rows": 3,
+            "suites": [],
+        },
         promote={"verdict": "first", "reasons": [], "rules": []},
         faults={},
     )
