@@ -7,6 +7,7 @@ unseen. What nobody can install on demand (`required=False`) is a skip even then
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -78,6 +79,9 @@ def _parts(item: pytest.Item) -> list[str]:
 
 
 def pytest_configure() -> None:
+    # A shell that starts the tests in the background hands down that Ctrl-C be ignored, to every
+    # process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
 
