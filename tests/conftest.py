@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -84,6 +85,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
+    # In CI the same commit gets the same verdict; elsewhere every run looks for new examples.
+    settings.register_profile("repeatable", derandomize=True)
+    if os.environ.get("REQUIRE_ALL") == "1":
+        settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
