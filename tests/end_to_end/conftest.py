@@ -19,6 +19,7 @@ TINY = {
     "pretrain.epochs": 1,
     "pretrain.schedule.warmup_epochs": 0,
     "pretrain.batch_size": 256,
+    "pretrain.num_fresh_nets": 1,
     "audit.num_folds": 2,
     # So little teaches no encoder that would be adopted.
     "finetune.initialisation": "always",
