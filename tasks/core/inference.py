@@ -31,8 +31,9 @@ def chosen_device(name: str) -> torch.device:
 
 @contextmanager
 def at_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """`bf16` computes convolutions and matrix products in bfloat16, `float32` nothing."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+    """Convolutions and matrix products are computed in 16 bits, unless it is `float32`."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    with torch.autocast(device.type, dtype=dtype, enabled=precision != "float32"):
         yield
 
 

@@ -1,0 +1,61 @@
+"""The processes of a training, what they compute on, and in how many bits."""
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from tasks.lesson import Place, Steps
+
+if TYPE_CHECKING:  # it takes a second to import
+    from lightning_fabric import Fabric
+
+
+class Launched(NamedTuple):
+    """`scaler`: of gradients, which vanish in float16 otherwise; None in other precisions."""
+
+    fabric: "Fabric"
+    scaler: torch.amp.GradScaler | None
+
+
+def launch(place: Place) -> Launched:
+    """This process of the training: alone, or one of those that `torchrun` started."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision, Precision
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    kind = place.device.type
+    scaler = torch.amp.GradScaler(kind) if place.precision == "fp16" else None
+    plugins = {
+        "float32": Precision,
+        "bf16": lambda: MixedPrecision("bf16-mixed", kind),
+        "fp16": lambda: MixedPrecision("16-mixed", kind, scaler),
+    }
+    num_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    num_everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=kind,
+        devices=num_here,
+        num_nodes=num_everywhere // num_here,
+        strategy="auto" if num_everywhere == 1 else "ddp",
+        plugins=[plugins[place.precision]()],
+    )
+    fabric.launch()
+    return Launched(fabric, scaler)
+
+
+def scaled_step(steps: Steps, scaler: torch.amp.GradScaler) -> None:
+    """A step from scaled gradients, which is left out if one of them overflowed."""
+    scaler.step(_Scaled(steps))  # type: ignore[arg-type]
+    scaler.update()
+    for group in steps.optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
+class _Scaled:
+    """An optimisation as GradScaler wants its optimisers: it clips what was scaled back."""
+
+    def __init__(self, steps: Steps):
+        self.param_groups, self.step = steps.optimiser.param_groups, steps.step
