@@ -1,4 +1,4 @@
-"""The way of images to the net: read and augmented beside the training, and moved while it computes.
+"""The way of images to the net: read and augmented beside the training, moved while it computes.
 
 N images, H height, W width, C channels
 """

@@ -23,7 +23,8 @@ class Lesson(nn.Module, ABC):
     """What a stage teaches, and from what. Nets, losses with a memory and whatever else changes
     are its submodules, so that `state_dict()` is all that a resume needs.
 
-    net: what learns.  rows: an epoch's, with repeats.  weights: by row.  source: what a part brings.
+    net: what learns.  rows: an epoch's, with repeats.  weights: by row.
+    source: what a part brings.
     """
 
     net: nn.Module

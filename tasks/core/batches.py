@@ -1,6 +1,7 @@
 """The order in which rows are seen, and who sees what of it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,7 @@ def num_batches(num_rows: int, batch_size: int) -> int:
 def parts_of(batch: Batch, epoch: int, num_parts: int) -> list[Part]:
     """The batch in `num_parts` parts, whose sizes differ by one at most."""
     ends = np.linspace(0, len(batch.rows), num_parts + 1).astype(int).tolist()
-    return [
-        Part(epoch, batch.number, batch.rows, first, last)
-        for first, last in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    return [Part(epoch, batch.number, batch.rows, first, last) for first, last in pairwise(ends)]
 
 
 def check_parts(num_rows: int, batch_size: int, num_parts: int) -> None:

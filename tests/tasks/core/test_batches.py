@@ -34,7 +34,7 @@ def test_parts_are_the_batch_cut_evenly(num_rows, num_parts):
 
 def test_parts_of_less_than_two_rows_are_refused():
     check_parts(64, 16, 8)
-    with pytest.raises(ParamsError, match="batches of 16 rows .* into 9 parts"):
+    with pytest.raises(ParamsError, match=r"batches of 16 rows .* into 9 parts"):
         check_parts(64, 16, 9)
     # 17 rows at 16 a batch are two batches, of nine and of eight.
     with pytest.raises(ParamsError, match="batches of 8 rows"):
