@@ -22,7 +22,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ from tasks.artifacts.documents import save_json
 from tasks.core.errors import ArtifactError, BusyError, ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run
+from tasks.energy import Energy
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 from tasks.machine import describe_processor
 from tasks.sections import check_sections, load_sections
@@ -89,8 +90,11 @@ def run_stage(stage: str, flags: list[str]) -> None:
     with _only_process_of(stage):
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         started = time.monotonic()
-        module.main(**arguments, params=module.Params.model_validate(sections[stage]))
-        _observe(stage, time.monotonic() - started, num_threads)
+        # What does not compute draws next to nothing.
+        with Energy() if "torch" in sys.modules else nullcontext() as energy:
+            module.main(**arguments, params=module.Params.model_validate(sections[stage]))
+        measured = energy.measured if energy else {}
+        _observe(stage, time.monotonic() - started, num_threads, measured)
 
 
 def _limit_threads(num_threads: int) -> None:
@@ -174,12 +178,13 @@ def _only_process_of(stage: str) -> Iterator[None]:
         yield
 
 
-def _observe(stage: str, seconds: float, num_threads: int) -> None:
+def _observe(stage: str, seconds: float, num_threads: int, energy: dict[str, Any]) -> None:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     observed = {
         "seconds": round(seconds, 3),
         "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in usage), 3),
         "peak_memory_bytes": max(one.ru_maxrss for one in usage) * 1024,
+        "energy": energy,
         "num_threads": num_threads,
         "device": _device(),
         "processor": describe_processor(),
