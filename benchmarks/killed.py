@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
     def optimise(per_epoch: int) -> PlainSteps:
         return PlainSteps(torch.optim.AdamW(net.parameters(), 0.003), net, EPOCHS * per_epoch)
 
-    place = Place(torch.device("cpu"), "float32", SEED, num_threads=1000)
+    place = Place(torch.device("cpu"), "float32", SEED, num_workers=0)
     checkpoints = Checkpoints({"benchmark": "killed"}, folder / "checkpoints")
     training = Training(lesson, optimise, course, place, checkpoints, 0.0)
     history = training.run()

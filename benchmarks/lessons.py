@@ -144,7 +144,7 @@ class PlainSteps:
 
     @property
     def learning_rate(self) -> float:
-        return self._schedule.get_last_lr()[0]
+        return float(self._schedule.get_last_lr()[0])
 
     def step(self) -> None:
         self.optimiser.step()

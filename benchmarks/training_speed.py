@@ -1,7 +1,7 @@
 """How fast the loop trains: `python -m benchmarks.training_speed`.
 
-loop         images/s of our loop, augmentation included, against a bare PyTorch loop of the same net,
-             batch, precision and augmentation (at least 0.95 ×)
+loop         images/s of our loop, augmentation included, against a bare PyTorch loop of the same
+             net, batch, precision and augmentation (at least 0.95 ×)
 precision    bf16 and channels_last, both loops, against float32 as PyTorch has it by default (at
              least 1.8 × where the processor has avx512_bf16)
 trainers     Lightning's and transformers' Trainer on the same work, where they are installed
@@ -27,7 +27,6 @@ from torch.nn import functional as F
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from benchmarks.record import Row, make_row
-from tasks import learning
 from tasks.core.batches import shuffled_batches
 from tasks.core.device_augmentation import DevicePolicy
 from tasks.core.inference import at_precision
@@ -76,12 +75,8 @@ def ours(work: Work, num_workers: int = 0) -> float:
     rows = np.arange(len(work.images_NHWC))
     lesson = Timed(net, source, rows, np.ones(len(rows), np.float32), None)
     course = Course("training_speed", 2, BATCH_SIZE, 1, None, None, is_compiled=False)
-    place = Place(torch.device("cpu"), work.precision, SEED, torch.get_num_threads())
-    former, learning.spare_cores = learning.spare_cores, lambda _: num_workers
-    try:
-        Training(lesson, lambda n: PlainSteps(make_optimiser(net), net, 2 * n), course, place).run()
-    finally:
-        learning.spare_cores = former
+    place = Place(torch.device("cpu"), work.precision, SEED, num_workers)
+    Training(lesson, lambda n: PlainSteps(make_optimiser(net), net, 2 * n), course, place).run()
     return len(rows) / (lesson.ends[-1] - lesson.ends[-2])
 
 

@@ -4,7 +4,7 @@ N images, H height, W width, C channels
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ def spare_cores(num_threads: int) -> int:
 
 def feed(
     source: Source, parts: Callable[[], Iterator[Part]], num_workers: int, device: torch.device
-) -> Iterator[tuple[Part, tuple[Tensor, ...]]]:
+) -> Generator[tuple[Part, tuple[Tensor, ...]], None, None]:
     """What `source` gives for each of `parts()`, in order, on the device; the same for any number
     of workers. With none, it is made between two steps."""
     made = _made(source, parts, num_workers, device)

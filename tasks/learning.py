@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.core.batches import Part, check_parts, num_batches, parts_of, shuffled_batches
 from tasks.core.errors import TilthError
-from tasks.feeding import feed, spare_cores
+from tasks.feeding import feed
 from tasks.launching import launch, scaled_step
 from tasks.lesson import Course, Lesson, Place, Steps
 from tasks.progress import LearningBar
@@ -78,8 +78,7 @@ class Training:
         self.saved_at = time.monotonic()
         if not self.history:
             self._judge({"epoch": 0, "loss": None, "accuracy": None})
-        workers = spare_cores(self.place.num_threads)
-        stream = feed(self.lesson.source, self._parts, workers, self.fabric.device)
+        stream = feed(self.lesson.source, self._parts, self.place.num_workers, self.fabric.device)
         with closing(stream), closing(self._bar()) as bar:
             while self.epoch <= self.course.epochs and not self._has_lost_patience():
                 self.lesson.train()

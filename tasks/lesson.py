@@ -80,9 +80,9 @@ class Course(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where and how it is computed."""
+    """Where and how it is computed; `num_workers` processes make the images ready beside it."""
 
     device: torch.device
     precision: str
     seed: int
-    num_threads: int
+    num_workers: int

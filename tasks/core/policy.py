@@ -116,7 +116,7 @@ def augment_batch(
     philox, python_rng = np.random.Philox(key=[low, high]), random.Random()
     policy.set_random_state(np.random.Generator(philox), python_rng)
     # New generators for each image would cost as much as a flip and a crop do.
-    state: dict[str, Any] = dict(philox.state)
+    state = philox.state
     places = range(len(images_NHWC)) if places_N is None else places_N.tolist()
     augmented = np.empty_like(images_NHWC)
     for number, place in enumerate(places):

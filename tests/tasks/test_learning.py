@@ -30,7 +30,7 @@ COURSE = Course(
     patience=None,
     is_compiled=False,
 )
-PLACE = Place(torch.device("cpu"), "float32", seed=3, num_threads=1000)
+PLACE = Place(torch.device("cpu"), "float32", seed=3, num_workers=0)
 
 
 def group_norm(width: int) -> nn.Module:
