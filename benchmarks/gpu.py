@@ -8,7 +8,8 @@ simclr       images/s, and accuracy of the nearest neighbours after `--simclr-ep
              after 200)
 
 Without `--device cuda` it runs on the processor, where small numbers show only that it runs. All
-but `training` need TILTH_CIFAR10.
+but `training` need TILTH_CIFAR10. One script, so that one file is all that goes to the machine that
+has the GPU; therefore it is long.
 """
 
 import sys
@@ -93,7 +94,7 @@ def matmul_flops(device: torch.device, precision: str, size: int) -> float:
     best = float("inf")
     for _ in range(10):
         started = _now(device)
-        a @ a
+        torch.matmul(a, a)
         best = min(best, _now(device) - started)
     return 2 * size**3 / best
 

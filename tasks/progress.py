@@ -48,7 +48,8 @@ class LearningBar:
         self._last = time.monotonic()
         if self._bar is not None:
             self._bar.set_postfix_str(told, refresh=False)
-            self._bar.update(self._done - self._bar.n)
+            self._bar.n = self._done
+            self._bar.refresh()
             return
         speed = (self._done - self._num_before) / (self._last - self._started)
         left = _duration((self._total - self._done) / speed) if speed else "?"

@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from tasks import progress
@@ -39,6 +40,7 @@ bar.close()
 
 def test_a_terminal_gets_a_bar():
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, stderr=theirs)
     shown = os.read(ours, 10_000).decode()
     assert done.returncode == 0, shown
