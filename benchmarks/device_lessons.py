@@ -4,10 +4,12 @@ N images, H height, W width, C channels, K classes, D width of the embedding
 """
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +27,26 @@ class Data(NamedTuple):
     train_labels_N: np.ndarray
     test_NHWC: np.ndarray
     test_labels_N: np.ndarray
+
+
+def load_data(folder: Path, num_train: int, num_test: int) -> Data:
+    """So many images of CIFAR-10, in an order drawn once."""
+    arrays: list[np.ndarray] = []
+    classes = sorted(path.name for path in (folder / "train").iterdir())
+    for split, count in (("train", num_train), ("test", num_test)):
+        paths = sorted((folder / split).glob("*/*"))
+        chosen = np.random.default_rng(0).permutation(len(paths))[:count]
+        images = [np.asarray(Image.open(paths[row]).convert("RGB")) for row in chosen]
+        labels = [classes.index(paths[row].parent.name) for row in chosen]
+        arrays += [np.stack(images), np.array(labels)]
+    return Data(*arrays)
+
+
+def make_noise(num_images: int) -> Data:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, num_images)
+    return Data(images, labels, images[:100], labels[:100])
 
 
 def own_rows(part: Part) -> tuple[np.ndarray, ...]:

@@ -8,18 +8,15 @@ simclr       images/s, and accuracy of the nearest neighbours after `--simclr-ep
              after 200)
 
 Without `--device cuda` it runs on the processor, where small numbers show only that it runs. All
-but `training` need TILTH_CIFAR10. One script, so that one file is all that goes to the machine that
-has the GPU; therefore it is long.
+but `training` need TILTH_CIFAR10.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import TypeAdapter
 from torch import nn
 from torch.nn import functional as F
@@ -27,7 +24,16 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.device_lessons import AirbenchNet, Data, Labels, OnDevice, Projected, Views
+from benchmarks.device_lessons import (
+    AirbenchNet,
+    Data,
+    Labels,
+    OnDevice,
+    Projected,
+    Views,
+    load_data,
+    make_noise,
+)
 from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from benchmarks.record import Row, make_row
 from tasks.core.device_augmentation import DevicePolicy
@@ -42,26 +48,6 @@ MOVED = [
 ]
 LIGHT = TypeAdapter(Transforms).validate_python("light", strict=True)
 SSL = TypeAdapter(Transforms).validate_python("ssl", strict=True)
-
-
-def load_data(folder: Path, num_train: int, num_test: int) -> Data:
-    """So many images of CIFAR-10, in an order drawn once."""
-    arrays: list[np.ndarray] = []
-    classes = sorted(path.name for path in (folder / "train").iterdir())
-    for split, count in (("train", num_train), ("test", num_test)):
-        paths = sorted((folder / split).glob("*/*"))
-        chosen = np.random.default_rng(0).permutation(len(paths))[:count]
-        images = [np.asarray(Image.open(paths[row]).convert("RGB")) for row in chosen]
-        labels = [classes.index(paths[row].parent.name) for row in chosen]
-        arrays += [np.stack(images), np.array(labels)]
-    return Data(*arrays)
-
-
-def make_noise(num_images: int) -> Data:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, num_images)
-    return Data(images, labels, images[:100], labels[:100])
 
 
 def learn(
