@@ -12,21 +12,17 @@ but `training` need TILTH_CIFAR10.
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter
 from torch import nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.device_lessons import (
     AirbenchNet,
-    Data,
     Labels,
     OnDevice,
     Projected,
@@ -35,6 +31,7 @@ from benchmarks.device_lessons import (
     make_noise,
 )
 from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
+from benchmarks.plain_loop import now, plain_loop
 from benchmarks.record import Row, make_row
 from tasks.core.device_augmentation import DevicePolicy
 from tasks.core.policy import Transform, Transforms, build_policy
@@ -79,16 +76,10 @@ def matmul_flops(device: torch.device, precision: str, size: int) -> float:
     a = torch.randn(size, size, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(10):
-        started = _now(device)
+        started = now(device)
         torch.matmul(a, a)
-        best = min(best, _now(device) - started)
+        best = min(best, now(device) - started)
     return 2 * size**3 / best
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def flops_per_image(net: nn.Module, device: torch.device) -> float:
@@ -139,49 +130,9 @@ class Ticking(Classes):
     """Notes when each epoch ends."""
 
     def measure(self, net: nn.Module) -> dict[str, float]:
-        now = _now(next(net.parameters()).device)
+        now = now(next(net.parameters()).device)
         self.ends = [*getattr(self, "ends", []), now]
         return {}
-
-
-class _Items(Dataset):
-    def __init__(self, data: Data, policy):
-        self.data, self.policy = data, policy
-
-    def __len__(self) -> int:
-        return len(self.data.train_NHWC)
-
-    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
-        image = self.policy(image=self.data.train_NHWC[row])["image"]
-        return image, int(self.data.train_labels_N[row])
-
-
-def plain_loop(net: nn.Module, data: Data, policy, options, device: torch.device) -> float:
-    """Images/s of the second epoch of what tutorials write, with mixed precision."""
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
-    workers = spare_cores(1)
-    loader = DataLoader(
-        _Items(data, policy),
-        options.batch_size,
-        shuffle=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        multiprocessing_context="spawn" if workers else None,
-        pin_memory=device.type == "cuda",
-    )
-    started = 0.0
-    for _ in range(2):
-        started = _now(device)
-        for images_NHWC, labels_N in loader:
-            images_NHWC, labels_N = images_NHWC.to(device), labels_N.to(device)
-            is_mixed = options.precision != "float32"
-            with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
-                loss = F.cross_entropy(net(images_NHWC), labels_N)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    return len(data.train_NHWC) / (_now(device) - started)
 
 
 def measure_accuracy(setting: Setting) -> Iterator[Row]:
