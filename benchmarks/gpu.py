@@ -130,8 +130,8 @@ class Ticking(Classes):
     """Notes when each epoch ends."""
 
     def measure(self, net: nn.Module) -> dict[str, float]:
-        now = now(next(net.parameters()).device)
-        self.ends = [*getattr(self, "ends", []), now]
+        end = now(next(net.parameters()).device)
+        self.ends = [*getattr(self, "ends", []), end]
         return {}
 
 
