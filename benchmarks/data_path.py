@@ -5,11 +5,12 @@ speed        images/s of ingest, validate and clean on CIFAR-10, each against a 
 memory       the most that each holds, at half of the images and at all (1.5 GB at most, the same)
 new-files    100 files more: how many shards are new, how long it takes (at most 0.3 × the first
              run), and what the project takes on disk
-large        the same of 12-megapixel photographs, generated for the purpose
+large        speed, memory and disk of 12-megapixel photographs, generated for the purpose
+large-new    as many new files among those: what reading them takes against starting the stages
 
-All but `large` need TILTH_CIFAR10. A stage's seconds are those of its `main`, as the stage itself
-records them in runs/<stage>.json; the seconds of its whole process stand in rows of their own.
-Memory is the sum of the resident sets of the process and all its workers, sampled every 50 ms.
+The cells of CIFAR-10 need TILTH_CIFAR10. A stage's seconds are those of its `main`, as the stage
+itself records them in runs/<stage>.json; the seconds of its whole process stand in rows of their
+own. Memory is the sum of the resident sets of the process and all its workers, sampled every 50 ms.
 """
 
 import json
@@ -169,17 +170,17 @@ def add_new_files(setting: Setting) -> Round:
         used = workspace.num_bytes(*(root / name for name in KEPT))
         size = workspace.num_bytes(source)
         classes = sorted((source / "train").iterdir())
-        added = tuple(
-            _added(root, place, folders)
-            for place, folders in (("one class", classes[:1]), ("every class", classes))
-        )
-        return Round(first, num_shards, used, size, added)
+        added = []
+        for place, folders in (("one class", classes[:1]), ("every class", classes)):
+            for one in folders:
+                # Names that come after those of digits, as the names of later photographs do.
+                add_images(one, NUM_NEW // len(folders), f"new-{len(folders)}-{one.name}-")
+            added.append(take_in(root, place))
+        return Round(first, num_shards, used, size, tuple(added))
 
 
-def _added(root: Path, place: str, folders: list[Path]) -> Added:
-    for folder in folders:
-        # Names that come after those of digits, as the names of later photographs do.
-        add_images(folder, NUM_NEW // len(folders), f"new-{len(folders)}-{folder.name}-")
+def take_in(root: Path, place: str) -> Added:
+    """Ingest to split under a new snapshot."""
     workspace.set_params(root, {"ingest.snapshot": f"new files in {place}"})
     say(f"ingest to split with {NUM_NEW} new files in {place}")
     before = shard_names(root)
@@ -196,7 +197,7 @@ def measure_large(setting: Setting) -> Iterator[Row]:
     with workspace.temporary_folder() as folder:
         number = setting.options.num_large
         say(f"{number:,} images of 12 megapixels are generated")
-        source = make_large(folder / "images", number, os.cpu_count() or 1)
+        source = make_large(folder / "images", range(number), os.cpu_count() or 1)
         size = workspace.num_bytes(source)
         what = f"{number:,} images of {size / number / MB:.1f} MB"
         root = clone_for(setting, source, LARGE_PARAMS)
@@ -223,11 +224,25 @@ def measure_large(setting: Setting) -> Iterator[Row]:
         yield make_row(name, used / GB, "GB", size / GB)
 
 
+def measure_large_new(setting: Setting) -> Iterator[Row]:
+    with workspace.temporary_folder() as folder:
+        number, workers = setting.options.num_large, os.cpu_count() or 1
+        say(f"{number:,} images of 12 megapixels are generated")
+        source = make_large(folder / "images", range(number), workers)
+        root = clone_for(setting, source, LARGE_PARAMS)
+        first = repro(root, "split").seconds
+        make_large(source, range(number, number + NUM_NEW), workers)
+        added = take_in(root, "every class")
+        of = f"{added.num_new} of {added.num_shards} shards new, against all {number:,} of them"
+        yield make_row(f"large-new: {NUM_NEW} new files, {of}", added.seconds, "s", first)
+
+
 CELLS = (
     Cell("speed", measure_speed, needs_cifar10=True),
     Cell("memory", measure_memory, needs_cifar10=True),
     Cell("new-files", measure_new_files, needs_cifar10=True),
     Cell("large", measure_large),
+    Cell("large-new", measure_large_new),
 )
 
 
@@ -237,9 +252,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--num-images", type=int, help="of CIFAR-10; all if left out")
     parser.add_argument("--shard-bytes", type=int, default=SMALL_SHARDS, help="for new-files")
     parser.add_argument("--num-large", type=int, default=2000, help="12-megapixel images")
-    parser.add_argument(
-        "--num-decoded", type=int, default=200, help="of those, decoded by the plain loop"
-    )
+    parser.add_argument("--num-decoded", type=int, default=200, help="of those, by the plain loop")
     run_cells("data_path", CELLS, parser.parse_args(argv))
 
 

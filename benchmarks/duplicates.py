@@ -28,7 +28,7 @@ from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical, canonical_pixels
 from tasks.split import Params, find_near_duplicates
 
-LIMITS = Limits(max_file_bytes=10_000_000, max_pixels=10_000_000, max_frames=1)
+LIMITS = Limits(max_file_bytes=10_000_000, max_pixels=10_000_000, max_frames=1, min_size=1)
 CANONICAL = Canonical(size=32, channels=3, resize="squash", limits=LIMITS)
 PARAMS = Params.model_validate(load_yaml(ROOT / "params.yaml")["split"])
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]

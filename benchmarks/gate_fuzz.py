@@ -32,7 +32,7 @@ from tasks.core.measures import MEASURED_SIZE, measure
 from tasks.core.near_duplicates import NUM_VARIANTS, measure_differences
 from tasks.core.pixels import Canonical, Picture, decode, fit
 
-LIMITS = Limits(max_file_bytes=50_000_000, max_pixels=25_000_000, max_frames=100)
+LIMITS = Limits(max_file_bytes=50_000_000, max_pixels=25_000_000, max_frames=100, min_size=1)
 CANONICAL = Canonical(size=32, channels=3, resize="squash", limits=LIMITS)
 _NEAR = 0.03
 
@@ -71,6 +71,10 @@ def _bomb(side: int = 12_000) -> bytes:
 def find_faults() -> list[Fault]:
     jpeg, png, gif, webp = (_encoded(_picture(1), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP"))
     frames = [Image.new("L", (4, 4), shade) for shade in range(120)]
+    passes = _encoded(_picture(1), "JPEG", progressive=True)
+    last_pass = passes[passes.rindex(b"\xff\xda") : -2]
+    profile = _chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1_000_000)))
+    before_pixels = png.index(b"IDAT") - 4
     wrong_sum = bytearray(png)
     wrong_sum[png.index(b"IDAT") - 5] ^= 1
     return [
@@ -91,6 +95,8 @@ def find_faults() -> list[Fault]:
             _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
             "too_many_frames",
         ),
+        Fault("passes.jpg", passes[:-2] + last_pass * 1000 + b"\xff\xd9", "too_many_scans"),
+        Fault("profiles.png", png[:before_pixels] + profile * 99 + png[before_pixels:], "corrupt"),
         Fault("junk.jpg", jpeg[:-2] + b"\x12\x34" * 8 + jpeg[-2:], "decoder_warning"),
         Fault("float.tif", _encoded(Image.new("F", (8, 8)), "TIFF"), "unsupported_mode"),
     ]

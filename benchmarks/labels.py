@@ -32,6 +32,7 @@ from tasks.artifacts.images import Images, save_pixels
 from tasks.core.inference import run_net
 from tasks.core.label_quality import choose_judge, out_of_fold_logits, score_labels
 from tasks.core.params import Run
+from tasks.core.yardstick import Yardstick
 
 METHODS = {"": "self_confidence", ", all by margin": "normalized_margin"}
 
@@ -57,7 +58,7 @@ def _embed(pictures: Pictures, seed: int) -> Embedded:
     rows = np.arange(len(pictures.labels_N))
     # Labels are shown to nobody; the yardstick wants some.
     few, nothing = rows[:64], np.zeros(64, dtype=int)
-    yardstick = pretrain.Yardstick(few, nothing, few, nothing)
+    yardstick = Yardstick(few, nothing, few, nothing)
     with temporary_folder() as folder:
         save_pixels(pictures.images_NHWC, folder / "images.npy")
         pixels = Images(folder)

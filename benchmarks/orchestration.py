@@ -27,7 +27,7 @@ from tasks.artifacts.tables import load_rows, load_table
 # What the training flow is after; the data team's page is left to its own flow.
 TARGETS = ("promote", "report")
 # Trains nothing, so that what is left is the way of the data.
-UNTRAINED = {"pretrain.epochs": 0, "finetune.epochs": 0, "finetune.probe_steps": 1}
+UNTRAINED = {"pretrain.epochs": 0, "finetune.epochs": 0, "finetune.probe.steps": 1}
 COLOUR = {"clean.image_size": 32, "clean.channels": 3}
 
 
@@ -74,10 +74,10 @@ def no_op_rows(cell: str, root: Path, what: str, repeats: int) -> Iterator[Row]:
 
 def measure_learning_rate(setting: Setting) -> Iterator[Row]:
     root = setting.clones.finished()
-    rate = workspace.load_params(root)["finetune"]["learning_rate"]
-    workspace.set_params(root, {"finetune.learning_rate": rate / 2})
+    rate = workspace.load_params(root)["finetune"]["optimiser"]["learning_rate"]
+    workspace.set_params(root, {"finetune.optimiser.learning_rate": rate / 2})
     changed = repro(root)
-    workspace.set_params(root, {"finetune.learning_rate": rate})
+    workspace.set_params(root, {"finetune.optimiser.learning_rate": rate})
     restored = repro(root)
     ran = workspace.stages_run(changed.output)
     graph = load_graph(root / "dvc.yaml")

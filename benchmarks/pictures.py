@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from benchmarks.record import ROOT
 from tasks import augment, pretrain
 from tasks.artifacts.documents import load_yaml
+from tasks.core.architecture import Convolutional
 from tasks.core.encoder import Encoder
 from tasks.core.policy import Transform
 
@@ -22,12 +23,23 @@ NUM_CLASSES = 10
 DIGITS_SIZE = 16
 # The recipe for which the project's anchors were measured.
 CIFAR10_PRETRAIN: dict[str, Any] = {
-    "architecture": {"width": 48, "depth": 1, "num_stages": 3, "activation": "relu"},
+    "architecture": {
+        "family": "convolutional",
+        "width": 48,
+        "depth": 1,
+        "num_stages": 3,
+        "activation": "relu",
+        "connectivity": "residual",
+        "attention": "none",
+        "normalisation": "batch",
+        "dropout": 0.0,
+    },
     "views": "ssl",
 }
+# A shift by up to four pixels is a crop of the image padded by four.
+SHIFT = {"translate_px": {"x": [-4, 4], "y": [-4, 4]}, "p": 1.0}
 CIFAR10_AUGMENT = [
-    {"name": "PadIfNeeded", "arguments": {"min_height": 40, "min_width": 40}},
-    {"name": "RandomCrop", "arguments": {"height": 32, "width": 32}},
+    {"name": "Affine", "arguments": SHIFT},
     {"name": "HorizontalFlip", "arguments": {}},
 ]
 
@@ -102,4 +114,6 @@ def new_encoder(pictures: Pictures, seed: int) -> Encoder:
     torch.manual_seed(seed)
     levels = pictures.images_NHWC / np.float32(255)
     mean, std = levels.mean(axis=(0, 1, 2)), levels.std(axis=(0, 1, 2))
-    return Encoder(pictures.pretraining.architecture, mean.tolist(), std.tolist())
+    architecture, size = pictures.pretraining.architecture, pictures.images_NHWC.shape[1]
+    assert isinstance(architecture, Convolutional)
+    return Encoder(architecture, mean.tolist(), std.tolist(), size)

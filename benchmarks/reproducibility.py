@@ -98,8 +98,8 @@ def measure_remote(setting: Setting) -> Iterator[Row]:
         unchanged = repro(second, "--pull", "--allow-missing")
         ran = workspace.stages_run(unchanged.output)
         yield make_row("remote: stages run without the source, nothing changed", len(ran), "")
-        rate = workspace.load_params(second)["finetune"]["learning_rate"]
-        workspace.set_params(second, {"finetune.learning_rate": rate / 2})
+        rate = workspace.load_params(second)["finetune"]["optimiser"]["learning_rate"]
+        workspace.set_params(second, {"finetune.optimiser.learning_rate": rate / 2})
         changed = repro(second, "--pull", "--allow-missing")
         ran = workspace.stages_run(changed.output)
         graph = load_graph(second / "dvc.yaml")

@@ -19,8 +19,9 @@ from benchmarks.pictures import NUM_CLASSES, Pictures, new_encoder
 from tasks.core.batches import num_batches, shuffled_batches
 from tasks.core.encoder import Classifier
 from tasks.core.inference import at_precision, run_net, softmax
+from tasks.core.optimisation import make_optimisation
 from tasks.core.policy import augment_batch, build_policy
-from tasks.core.schedule import make_optimisation
+from tasks.core.schedules import Cosine
 
 NUM_FOLDS = 5
 NUM_COMPONENTS = 200
@@ -77,12 +78,12 @@ def teach(
     """A classifier of the same architecture, taught by given labels and augmented images."""
     params = pictures.pretraining
     encoder = new_encoder(pictures, seed)
-    net = Classifier(encoder, params.architecture.embedding_width, NUM_CLASSES, dropout=0.0)
+    net = Classifier(encoder, NUM_CLASSES, dropout=0.0)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    num_steps = epochs * num_batches(len(rows), BATCH_SIZE)
-    optimiser, schedule = make_optimisation(
-        net.parameters(), params.learning_rate, WEIGHT_DECAY, num_steps, num_steps // 10
-    )
+    steps_per_epoch = num_batches(len(rows), BATCH_SIZE)
+    optimiser = params.optimiser.model_copy(update={"weight_decay": WEIGHT_DECAY})
+    schedule = Cosine(name="cosine", warmup_epochs=epochs // 10)
+    optimisation = make_optimisation(net, optimiser, schedule, epochs, steps_per_epoch)
     policy = build_policy(pictures.augmentation, pictures.images_NHWC.shape[1:])
     targets_N = torch.from_numpy(labels_N)
     net.train()
@@ -94,8 +95,6 @@ def teach(
             with at_precision(pictures.precision, CPU):
                 logits_NK = net(torch.from_numpy(images))
             loss = torch.nn.functional.cross_entropy(logits_NK.float(), targets_N[batch.rows])
-            optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
-            schedule.step()
+            optimisation.step()
     return net

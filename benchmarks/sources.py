@@ -55,16 +55,16 @@ def add_images(folder: Path, num_images: int, prefix: str) -> None:
         image.save(folder / f"{prefix}{number:04d}.jpg", quality=90)
 
 
-def make_large(folder: Path, num_images: int, num_workers: int) -> Path:
-    """12-megapixel JPEGs in four classes, no two alike."""
+def make_large(folder: Path, numbers: range, num_workers: int) -> Path:
+    """12-megapixel JPEGs of these numbers in four classes, no two alike."""
     for number in range(4):
-        (folder / f"class {number}").mkdir(parents=True)
-    paths = [folder / f"class {i % 4}" / f"{i:05d}.jpg" for i in range(num_images)]
+        (folder / f"class {number}").mkdir(parents=True, exist_ok=True)
+    paths = {i: folder / f"class {i % 4}" / f"{i:05d}.jpg" for i in numbers}
     # A worker keeps one base at a time, so it is given all images of a base in a row.
-    order = sorted(range(num_images), key=lambda i: i % NUM_BASES)
+    order = sorted(numbers, key=lambda i: i % NUM_BASES)
     with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
         jobs = pool.map(_save_large, order, (paths[i] for i in order), chunksize=10)
-        assert sum(1 for _ in jobs) == num_images
+        assert sum(1 for _ in jobs) == len(numbers)
     return folder
 
 

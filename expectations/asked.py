@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from expectations.check import build_expectation
 from expectations.suites import Rule, Severity, Suite, day_number, rows_of_class
+from tasks.core.names import Label
 from tasks.core.params import Section
 
 # What we say ourselves of every rule.
@@ -44,7 +45,7 @@ class AllowedLabels(Section):
     """Every label is one of these; a row may have none."""
 
     type: Literal["allowed_labels"]
-    labels: Annotated[list[str], Field(min_length=1)]
+    labels: Annotated[list[Label], Field(min_length=1)]
     severity: Severity
 
     def rules(self) -> list[Rule]:
@@ -141,6 +142,7 @@ RowsRule = Annotated[AllowedLabels | RowsPerClass | Freshness | Named, Field(dis
 MeasuresRule = Annotated[Resolution | Named, Field(discriminator="type")]
 SplitsRule = Annotated[AllowedLabels | RowsPerClassOfSplit | Named, Field(discriminator="type")]
 BalancedRule = Annotated[AllowedLabels | RowsPerClass | Named, Field(discriminator="type")]
+PredictionsRule = BalancedRule
 
 
 def extend(suite: Suite, asked: Sequence[RowsRule | MeasuresRule | SplitsRule]) -> Suite:

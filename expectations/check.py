@@ -39,10 +39,17 @@ class Checked(NamedTuple):
 
     def broken(self) -> list[str]:
         """One line per critical rule that does not hold."""
+        return self._not_passed("critical")
+
+    def warnings(self) -> list[str]:
+        """One line per other rule that does not hold."""
+        return self._not_passed("warning")
+
+    def _not_passed(self, severity: str) -> list[str]:
         return [
             f"suite {self.suite}: {finding.rule} {finding.column}".rstrip() + f": {finding.detail}"
             for finding in self.findings
-            if finding.severity == "critical" and not finding.passed
+            if finding.severity == severity and not finding.passed
         ]
 
     def document(self) -> dict[str, Any]:

@@ -76,6 +76,30 @@ class Heatmap(NamedTuple):
     caption: str = ""
 
 
+class Axis(NamedTuple):
+    """An axis of parallel coordinates: its marks are texts at shares of its length."""
+
+    name: str
+    marks: Sequence[tuple[str, float]]
+
+
+class Strand(NamedTuple):
+    """A line across all axes, at a share of each; `rank` is the place of its name in the legend."""
+
+    name: str
+    shares: Sequence[float]
+    rank: int
+
+
+class Parallel(NamedTuple):
+    """Parallel coordinates; of two strands the later lies above. The legend names three ranks."""
+
+    axes: Sequence[Axis]
+    strands: Sequence[Strand]
+    rank_names: tuple[str, str, str]
+    caption: str = ""
+
+
 class Picture(NamedTuple):
     """One small image with lines of text beneath it."""
 
@@ -134,6 +158,7 @@ Block = (
     | Lines
     | Matrix
     | Heatmap
+    | Parallel
     | Thumbnails
     | Figure
     | Agenda

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, heatmap, matrix
+from pages import charts, heatmap, matrix, parallel
 from pages.blocks import (
     Agenda,
     Bars,
@@ -32,13 +32,14 @@ from pages.blocks import (
     Lines,
     Matrix,
     Notice,
+    Parallel,
     Point,
     Section,
     Table,
     Text,
     Thumbnails,
 )
-from pages.text import MISSING, is_number, shorten, shown, visible
+from pages.text import MISSING, abridge, is_number, shorten, shown, visible
 
 TONES = ("good", "warning", "bad")
 THUMBNAIL_WIDTH = 96
@@ -98,6 +99,8 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
                 [visible(label) for label in one] for one in (block.rows, block.columns)
             )
             drawing = heatmap.heatmap_chart(rows, columns, block.values, block.marked)
+        case Parallel():
+            drawing = parallel.parallel_chart(block.axes, block.strands)
         case Thumbnails():
             drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
         case Figure():
@@ -188,11 +191,13 @@ def _template() -> Template:
         "shown": shown,
         "visible": visible,
         "shorten": shorten,
+        "abridge": abridge,
         "style_hash": _style_hash,
     }
     environment.globals |= {
         "charts": charts,
         "heatmap_geometry": heatmap,
         "matrix_geometry": matrix,
+        "parallel_geometry": parallel,
     }
     return environment.get_template("page.html")

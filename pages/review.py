@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pages.blocks import Block, Code, Facts, Notice, Picture, Section, Table, Text, Thumbnails
+from pages.text import abridge
 
 _SPLITS = ("train", "val", "test")
 
@@ -51,6 +52,7 @@ def review_sections(review: Review) -> list[Section]:
 def _instructions(review: Review) -> list[Block]:
     flagged = review.audit["num_suspicious"]
     return [
+        *_encoder(review),
         Text(
             "Copy the line beneath an image to the end of decisions/labels.csv, write your name "
             "and the date after the last two commas, and run the audit again. Each line takes the "
@@ -67,6 +69,21 @@ def _instructions(review: Review) -> list[Block]:
     ]
 
 
+def _encoder(review: Review) -> list[Block]:
+    adoption = review.audit["adoption"]
+    if adoption is None or adoption["adopted"]:
+        return []
+    return [
+        Notice(
+            "warning",
+            "What looks alike on this page looks so to an encoder that was not found to be better "
+            f"than one that has learnt nothing (a probe gains {100 * adoption['gain']:+.1f} points "
+            f"on val, 95 % interval {100 * adoption['low']:+.1f} to "
+            f"{100 * adoption['high']:+.1f}).",
+        )
+    ]
+
+
 def _questions(review: Review) -> list[Block]:
     if not review.questions:
         return [Text("No label contradicts what its image looks like.")]
@@ -78,9 +95,12 @@ def _questions(review: Review) -> list[Block]:
         )
     ]
     for number, question in enumerate(review.questions, start=1):
+        path, given, suggested = map(
+            abridge, (question.path, question.label, question.suggested_label)
+        )
         caption = (
-            f"{number}. {question.path}, {question.split}: given {question.label}, looks like "
-            f"{question.suggested_label} (probability {question.probability:.2f})"
+            f"{number}. {path}, {question.split}: given {given}, looks like {suggested} "
+            f"(probability {question.probability:.2f})"
         )
         blocks += [Thumbnails(question.pictures, caption), Code(answer_line(question))]
     return blocks
@@ -103,7 +123,7 @@ def _errors(review: Review) -> list[Block]:
     overlapping = [
         Notice(
             "warning",
-            f"{' and '.join(pair['classes'])} look like one class: of their rows "
+            f"{' and '.join(map(abridge, pair['classes']))} look like one class: of their rows "
             f"{_percent(pair['confused_fraction'])} show the other.",
         )
         for pair in review.audit["overlapping_classes"]
@@ -184,7 +204,7 @@ def _decisions(review: Review) -> list[Block]:
         )
     ]
     if answers["num_unknown"]:
-        first = ", ".join(answers["first_unknown"])
+        first = ", ".join(map(abridge, answers["first_unknown"]))
         more = ", …" if answers["num_unknown"] > len(answers["first_unknown"]) else ""
         blocks.append(
             Notice(

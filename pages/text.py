@@ -14,6 +14,8 @@ UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 # Line breaks and tabs are white space in HTML; the joiners shape letters and emoji.
 KEPT_CHARACTERS = "\n\t\u200c\u200d"
 
+_LONGEST_LINE, _HEAD, _TAIL = 300, 200, 60
+
 # The mean width in pixels of a character in the charts' 12-pixel type.
 CHARACTER_WIDTH = 6.6
 
@@ -68,6 +70,15 @@ def _shown_float(value: float) -> str:
 def shorten(text: str, length: int) -> str:
     """Cut a text to at most `length` characters, the last of them an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def abridge(text: str) -> str:
+    """Leave out the middle of lines that would fill a screen; what people wrote ends at times in
+    what tells it apart."""
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:_HEAD]} … {line[-_TAIL:]}"
+        for line in text.split("\n")
+    )
 
 
 def text_width(text: str) -> float:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pages.blocks import Block, Facts, Lines, Matrix, Notice, Section, Table, Text
+from pages.rules import rules_blocks
 
 _TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
 _WORDS = {
@@ -39,8 +40,9 @@ def training_sections(training: Training) -> list[Section]:
         Section("What the model is worth", _scores(training)),
         Section("Confusion", [_confusion(training)]),
         Section("The verdict", _verdict(training)),
+        Section("What pretraining brought", _pretraining(training)),
         Section("How it learnt", _curves(training)),
-        Section("The exported model", [_export(training)]),
+        Section("The exported model", _export(training)),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
     ]
 
@@ -95,18 +97,68 @@ def _verdict(training: Training) -> list[Block]:
     ]
 
 
+def _pretraining(training: Training) -> list[Block]:
+    pretrain, adoption = training.pretrain, training.pretrain["adoption"]
+    gain, low, high = (f"{100 * adoption[key]:+.1f}" for key in ("gain", "low", "high"))
+    notices = []
+    if pretrain["collapsed"]:
+        notices.append(
+            Notice(
+                "bad",
+                "The encoder has collapsed: all images look alike to it, or to its projector. Try "
+                f"another pretrain.method than {pretrain['method']}, or a lower "
+                "pretrain.optimiser.learning_rate.",
+            )
+        )
+    verdict = "is adopted" if adoption["adopted"] else "is not adopted"
+    begun = {"pretrained": "with the encoder", "scratch": "from scratch"}
+    notices.append(
+        Notice(
+            "good" if adoption["adopted"] else "warning",
+            f"The encoder {verdict}: a linear probe on it gains {gain} points of balanced accuracy "
+            f"on val over the best of some nets that have learnt nothing (95 % interval {low} to "
+            f"{high}). Fine-tuning began {begun[training.finetune['initialisation']]}.",
+        )
+    )
+    facts = Facts(
+        {
+            "method": pretrain["method"],
+            "parameters": pretrain["num_parameters"],
+            "floating-point operations per image": pretrain["num_flops"],
+            "images learnt from without labels": pretrain["num_images"],
+            "probe on the encoder": adoption["score"],
+            "probe on the best fresh net": adoption["fresh_score"],
+            "kNN accuracy": pretrain["knn_accuracy"],
+            "feature spread": pretrain["feature_spread"],
+            "spread of projections": pretrain["projection_spread"],
+            "effective rank": pretrain["effective_rank"],
+        }
+    )
+    return [*notices, facts]
+
+
 def _curves(training: Training) -> list[Block]:
     pretrained, tuned = training.pretrain_epochs, training.finetune_epochs
     learnt = tuned[tuned["epoch"] > 0]
     return [
-        Lines({"loss": pretrained["loss"].tolist()}, "epoch", "Pretraining: NT-Xent loss."),
+        Lines(
+            {"loss": pretrained["loss"].tolist()},
+            "epoch",
+            f"Pretraining: loss of {training.pretrain['method']}.",
+        ),
         Lines(
             {
                 "kNN accuracy on val": pretrained["knn_accuracy"].tolist(),
                 "feature spread": pretrained["feature_spread"].tolist(),
+                "spread of projections": pretrained["projection_spread"].tolist(),
             },
             "epoch",
             "Pretraining: what the embeddings are worth.",
+        ),
+        Lines(
+            {"effective rank": pretrained["effective_rank"].tolist()},
+            "epoch",
+            "Pretraining: in how many directions embeddings differ. It tells collapse, not worth.",
         ),
         Lines(
             {"train": learnt["train_loss"].tolist(), "val": learnt["val_loss"].tolist()},
@@ -122,12 +174,17 @@ def _curves(training: Training) -> list[Block]:
             f"Fine-tuning: on val. The weights of epoch {training.finetune['best_epoch']} are kept"
             " (0: the linear probe).",
         ),
+        Lines(
+            {"rate": learnt["learning_rate"].tolist()},
+            "epoch",
+            "Fine-tuning: learning rate of the last step.",
+        ),
     ]
 
 
-def _export(training: Training) -> Facts:
+def _export(training: Training) -> list[Block]:
     export = training.export
-    return Facts(
+    compared = Facts(
         {
             "agreement with the net": export["agreement"],
             "largest difference of a logit, below": export["max_difference_below"],
@@ -135,6 +192,10 @@ def _export(training: Training) -> Facts:
             "test rows compared": export["num_rows"],
         }
     )
+    if not export["suites"]:
+        return [compared]
+    asked = Text("What export.expectations asks of predictions, tried on test rows:")
+    return [compared, asked, *rules_blocks(export["suites"])]
 
 
 def _faults(training: Training) -> Table:

@@ -64,17 +64,19 @@ def main(
     table = load_table(manifest, ["image_id", "path", "label", "group"])
     classes = sorted(table["label"].dropna().unique())
     decided = parse_decisions(load_csv(decisions), classes, str(decisions))
-    net, _ = load_encoder(encoder)
+    net, described = load_encoder(encoder)
     place, pixels = chosen_device(device), Images(images)
     embeddings_ND = run_net(net.to(place), pixels, np.arange(len(pixels)), place, precision)
     present = {"train": load_rows(train), "val": load_rows(val), "test": load_rows(test)}
     subject = Subject(table, embeddings_ND, present, decided, classes)
     duplicates = find_missed_duplicates(pixels, embeddings_ND, table, present, params)
     findings = audit_labels(subject, params, seed)
+    adoption = described.adoption.model_dump() if described.adoption else None
+    metrics = {**findings.metrics, "adoption": adoption}
     review = Review(
         questions=list(ask(subject, findings, pixels, params.num_shown)),
         outliers=list(show_outliers(subject, findings, pixels, params.num_shown)),
-        audit=findings.metrics,
+        audit=metrics,
     )
     page = render_page(
         "Label review",
@@ -87,7 +89,7 @@ def main(
     save_table(duplicates, out_duplicates)
     save_csv(findings.queue, out_queue)
     save_text(page, out_page)
-    save_json(findings.metrics, out_metrics)
+    save_json(metrics, out_metrics)
 
 
 def find_missed_duplicates(

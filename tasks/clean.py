@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
@@ -16,6 +16,7 @@ from tasks.core.classes import map_classes
 from tasks.core.duplicates import find_duplicates
 from tasks.core.errors import VerdictError
 from tasks.core.gate import Limits
+from tasks.core.names import Label
 from tasks.core.params import Section
 from tasks.core.pixels import Canonical
 from tasks.decoding import clean_row_group
@@ -34,8 +35,14 @@ class Params(Section):
     image_size: PositiveInt
     channels: Literal[1, 3]
     resize: Literal["crop", "pad", "squash"]
-    classes: dict[str, str]
-    ignored: list[str]
+    classes: dict[Label, Label]
+    ignored: list[Label]
+
+    @model_validator(mode="after")
+    def _renames_what_stays(self) -> Self:
+        if both := sorted(set(self.classes) & set(self.ignored)):
+            raise ValueError(f"{both}: named in `classes` and in `ignored`; expected one of both")
+        return self
 
 
 def main(

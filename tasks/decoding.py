@@ -31,7 +31,7 @@ class MeasuredGroup(NamedTuple):
     rejected: list[Rejected]
 
 
-def measure_row_group(piece: Piece, limits: Limits, min_size: int) -> MeasuredGroup:
+def measure_row_group(piece: Piece, limits: Limits) -> MeasuredGroup:
     """Decodes and measures every wanted image, or says why it is rejected."""
     group = MeasuredGroup([], [])
     held: list[tuple[str, Picture, int]] = []
@@ -39,7 +39,6 @@ def measure_row_group(piece: Piece, limits: Limits, min_size: int) -> MeasuredGr
     for image in wanted_images(piece):
         try:
             picture = decode(image.data, image.name, limits, smallest=MEASURED_SIZE)
-            _check_least(picture, min_size)
             held.append((image.image_id, picture, len(image.data)))
             num_held += picture.pixels.size
         except ImageError as error:
@@ -54,12 +53,6 @@ def measure_row_group(piece: Piece, limits: Limits, min_size: int) -> MeasuredGr
 def _measured(held: list[tuple[str, Picture, int]]) -> list[tuple[str, Measures]]:
     measures = measure([(picture, num_bytes) for _, picture, num_bytes in held])
     return [(image_id, one) for (image_id, _, _), one in zip(held, measures, strict=True)]
-
-
-def _check_least(picture: Picture, min_size: int) -> None:
-    if min(picture.width, picture.height) < min_size:
-        size = f"{picture.width} × {picture.height} pixels"
-        raise ImageError("too_small", f"{size}; expected {min_size} or more on each side")
 
 
 def clean_row_group(piece: Piece, canonical: Canonical) -> np.ndarray:

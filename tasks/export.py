@@ -1,5 +1,6 @@
 """Stage export: the classifier as ONNX, preprocessing inside, and a proof that it agrees."""
 
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -11,21 +12,28 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import nn
 
+from expectations.asked import PredictionsRule, extend
+from expectations.check import Checked, check, refuse_broken
+from expectations.suites import add_asked_columns, predictions_suite
 from tasks.artifacts.documents import save_bytes, save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import Description, load_classifier
 from tasks.artifacts.tables import load_rows
 from tasks.core.errors import VerdictError
-from tasks.core.inference import run_net
+from tasks.core.inference import run_net, softmax
 from tasks.core.onnx_model import DESCRIPTION_KEY, make_session, run_session
 from tasks.core.params import Section
+from tasks.core.predictions import tabulate_predictions
 
 
 class Params(Section):
-    """`max_difference` is how far a logit may lie from the net's, on any test row."""
+    """`max_difference` is how far a logit may lie from the net's, on any test row. `expectations`:
+    what users expect of predictions beyond the suite; it goes with the model to whoever predicts
+    with it, and is first tried on test rows."""
 
     opset: Annotated[int, Field(ge=18, le=23)]
     max_difference: PositiveFloat
+    expectations: list[PredictionsRule]
 
 
 def main(
@@ -39,7 +47,7 @@ def main(
 ) -> None:
     net, description = load_classifier(classifier)
     pixels, rows = Images(images), load_rows(test)
-    data = export_onnx(net, description, pixels.image_shape, params.opset)
+    data = export_onnx(net, description, pixels.image_shape, params)
     expected_NK = run_net(net, pixels, rows, torch.device("cpu"), "float32")
     given_NK = run_session(make_session(data, num_threads), pixels, rows)
     difference = float(np.abs(expected_NK - given_NK).max())
@@ -48,6 +56,8 @@ def main(
             f"export: a logit of the ONNX model differs by {difference:.2e} from the net's; "
             f"export.max_difference allows {params.max_difference:.2e}"
         )
+    checks = check_predictions(softmax(given_NK), description.classes, params.expectations)
+    refuse_broken(*checks)
     agrees = expected_NK.argmax(axis=1) == given_NK.argmax(axis=1)
     save_bytes(data, out_onnx)
     save_json(
@@ -57,15 +67,28 @@ def main(
             "max_difference_below": 10 ** float(np.ceil(np.log10(max(difference, 1e-12)))),
             "agreement": float(agrees.mean()),
             "num_bytes": len(data),
+            "suites": [checked.document() for checked in checks],
         },
         out_metrics,
     )
 
 
+def check_predictions(
+    probabilities_NK: np.ndarray, classes: list[str], asked: list[PredictionsRule]
+) -> list[Checked]:
+    """What the rules say of test rows, as `predict` would ask them; nothing if none are asked."""
+    if not asked:
+        return []
+    paths = [f"test row {number}" for number in range(len(probabilities_NK))]
+    table = tabulate_predictions(paths, [""] * len(paths), probabilities_NK, classes)
+    return [check(extend(predictions_suite(classes), asked), add_asked_columns(table))]
+
+
 def export_onnx(
-    net: nn.Module, description: Description, image_shape: tuple[int, int, int], opset: int
+    net: nn.Module, description: Description, image_shape: tuple[int, int, int], params: Params
 ) -> bytes:
-    """uint8 (N, H, W, C) → logits (N, K) for any N; classes and canonical form in its metadata."""
+    """uint8 (N, H, W, C) → logits (N, K) for any N; classes, canonical form and what is expected of
+    predictions in its metadata."""
     example = torch.zeros((2, *image_shape), dtype=torch.uint8)
     # It warns of torchvision's operations, which no net here has, and of its own internals.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -75,7 +98,7 @@ def export_onnx(
             net.eval(),
             (example,),
             dynamo=True,
-            opset_version=opset,
+            opset_version=params.opset,
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("N")},),
@@ -84,8 +107,9 @@ def export_onnx(
     assert program is not None
     model = program.model_proto
     _strip_traces(model)
-    described = description.model_dump_json(include={"classes", "canonical"})
-    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: described})
+    described = description.model_dump(include={"classes", "canonical"})
+    described |= params.model_dump(include={"expectations"})
+    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: json.dumps(described)})
     return model.SerializeToString(deterministic=True)
 
 

@@ -1,79 +1,91 @@
 """Stage finetune: a classifier, from the encoder or from scratch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-import albumentations as A
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from torch import nn
 
-from tasks.artifacts.documents import load_json, save_json
-from tasks.artifacts.embeddings import Synthetic, load_synthetic
-from tasks.artifacts.images import Images
+from tasks.artifacts.documents import save_json
+from tasks.artifacts.embeddings import load_synthetic
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
-from tasks.artifacts.tables import load_rows, load_table, save_csv
-from tasks.core.batches import Batch, num_batches, shuffled_batches
+from tasks.artifacts.tables import save_csv
+from tasks.core import losses, schedules
+from tasks.core.adoption import Initialisation, begin_with
+from tasks.core.batches import num_batches
 from tasks.core.encoder import Classifier
-from tasks.core.errors import SplitError, TilthError
+from tasks.core.errors import ParamsError, TilthError
+from tasks.core.finetuning import Frozen, Full, Strategy, begin_epoch, rate_fractions
 from tasks.core.inference import at_precision, chosen_device, run_net, softmax
-from tasks.core.losses import balanced_softmax_loss
+from tasks.core.losses import Loss, make_loss
 from tasks.core.metrics import measure_predictions
-from tasks.core.mixing import Mixing, mix_batch
+from tasks.core.optimisation import make_optimisation
+from tasks.core.optimisers import Optimiser
 from tasks.core.params import Run, Section
-from tasks.core.policy import augment_batch, load_policy
-from tasks.core.probe import fit_head
-from tasks.core.schedule import make_optimisation
+from tasks.core.probe import AnyProbe, NoProbe
+from tasks.core.refitting import AnyRefit, Refit
+from tasks.core.schedules import Plateau, Schedule
 from tasks.fingerprint import fingerprint
+from tasks.heads import probe_head, refit_head
+from tasks.labelled import Labelled, Place, lessons, load_labelled
 from tasks.progress import progress
 
 _NUM_BINS = 15
 
 
 class Params(Section):
-    """A linear probe first (where the encoder is pretrained), then all layers for `epochs`; stops
-    after `patience` epochs without a better val log loss, and keeps the best."""
+    """A linear probe first, then the layers that `strategy` names for `epochs`; stops after
+    `patience` epochs without a better val log loss, and keeps the best; then, where asked for, the
+    head once more.
 
-    initialisation: Literal["pretrained", "scratch"]
-    probe_steps: NonNegativeInt
-    probe_penalty: NonNegativeFloat
+    Where it begins from scratch, there is no probe. Where it begins with the encoder, and there are
+    fewer different train rows than `least_batch_norm_rows`, batch-norm statistics stay as they are.
+    """
+
+    initialisation: Initialisation
+    probe: AnyProbe
+    strategy: Strategy
+    loss: Loss
+    optimiser: Optimiser
+    schedule: Schedule
     epochs: NonNegativeInt
-    warmup_epochs: NonNegativeInt
     patience: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    least_batch_norm_rows: NonNegativeInt
+    refit: AnyRefit
 
-
-class Lesson(NamedTuple):
-    """What is learnt from: rows with repeats, and per row of the manifest its class and weight."""
-
-    pixels: Images
-    rows: np.ndarray
-    val: np.ndarray
-    codes: np.ndarray
-    weights: np.ndarray
-    priors: torch.Tensor
-    policy: A.Compose
-    mixing: Mixing
-
-
-class Place(NamedTuple):
-    """Where and how it is computed."""
-
-    device: torch.device
-    precision: str
-    seed: int
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        schedules.refuse_unreached(self.schedule, self.epochs)
+        losses.refuse_unreached(self.loss, self.epochs)
+        if self.initialisation == "scratch" and not isinstance(self.strategy, Full):
+            raise ValueError(
+                f"strategy {self.strategy.name} spares what was learnt before, and with "
+                "initialisation scratch nothing was; expected strategy full"
+            )
+        if isinstance(self.strategy, Frozen) and isinstance(self.refit, Refit):
+            raise ValueError(
+                "refit would throw away the head, and with strategy frozen nothing else learns; "
+                "expected one of the two"
+            )
+        if isinstance(self.schedule, Plateau) and self.schedule.patience + 1 >= self.patience:
+            raise ValueError(
+                f"schedule.patience is {self.schedule.patience}, so learning would stop before a "
+                f"lower rate is tried; expected less than patience - 1 ({self.patience - 1})"
+            )
+        return self
 
 
 class Epoch(NamedTuple):
-    """What an epoch brought; epoch 0 is the net before all its layers learn."""
+    """What an epoch brought, and the rate of its last step; epoch 0 is the net before it learns."""
 
     epoch: int
+    learning_rate: float
     train_loss: float
     val_loss: float
     val_balanced_accuracy: float
@@ -94,139 +106,110 @@ def main(
     out_epochs: Path,
     params: Params,
     run: Run,
+    watch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> None:
+    """`watch` is told of every epoch, and may end it all by raising."""
     place = Place(chosen_device(run.device), run.precision, run.seed)
-    prior_of = load_json(priors)
-    table = load_table(labels)
-    lesson = _lesson(images, table, load_rows(balanced), load_rows(val), prior_of, policy)
+    labelled = load_labelled(images, labels, balanced, val, priors, policy)
+    _refuse_mixtures(labelled, params)
     made_by = fingerprint("finetune", params, run)
     torch.manual_seed(run.seed)
-    classifier, description = _classifier(encoder, list(prior_of), made_by, params)
-    classifier.to(place.device)
-    if params.initialisation == "pretrained" and params.probe_steps:
-        probe(classifier, lesson, load_synthetic(synthetic), list(prior_of), params, place)
-    best, history = keep_best(classifier, finetune(classifier, lesson, params, place), params)
+    trained, described = load_encoder(encoder)
+    params = _begun(params, described)
+    description = described.model_copy(update={"classes": labelled.classes, "fingerprint": made_by})
+    if params.initialisation == "scratch":
+        trained = new_encoder(description)
+    classifier = Classifier(trained, len(labelled.classes), params.dropout).to(place.device)
+    if params.initialisation == "pretrained" and not isinstance(params.probe, NoProbe):
+        made_up = load_synthetic(synthetic)
+        probe_head(classifier, labelled, made_up, params.probe, place)
+    taught = finetune(classifier, labelled, params, place)
+    best, history = keep_best(classifier, taught, params, watch)
+    if isinstance(params.refit, Refit):
+        refit_head(classifier, labelled, params.refit, place)
     save_classifier(classifier, description, out_classifier)
     save_csv(pd.DataFrame(history), out_epochs)
-    scores = _val_scores(classifier, lesson, place)
-    save_json({**scores, "best_epoch": best.epoch, "num_epochs": len(history) - 1}, out_metrics)
+    scores = _val_scores(classifier, labelled, place)
+    counts = {"best_epoch": best.epoch, "num_epochs": len(history) - 1}
+    save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
 
 
-def _lesson(
-    images: Path,
-    table: pd.DataFrame,
-    rows: np.ndarray,
-    val: np.ndarray,
-    prior_of: dict[str, float],
-    policy: Path,
-) -> Lesson:
-    codes = pd.Categorical(table["label"], categories=list(prior_of)).codes.astype(np.int64)
-    val = val[codes[val] >= 0]
-    if len(val) == 0:
-        raise SplitError("finetune: no val row bears a class of the train rows")
-    weights = table["weight"].to_numpy(dtype=np.float32)
-    priors = torch.tensor(list(prior_of.values()), dtype=torch.float32)
-    document = load_json(policy)
-    transforms, mixing = load_policy(document["transforms"]), Mixing(**document["mixing"])
-    return Lesson(Images(images), rows, val, codes, weights, priors, transforms, mixing)
+def _refuse_mixtures(labelled: Labelled, params: Params) -> None:
+    if labelled.mixing.is_on and not params.loss.takes_mixtures:
+        raise ParamsError(
+            f"params.yaml: finetune.loss {params.loss.name} remembers what was said of each image, "
+            "and a mixture is none of them; expected augment.mixup_alpha and cutmix_alpha of 0"
+        )
 
 
-def _classifier(
-    path: Path, classes: list[str], made_by: dict[str, Any], params: Params
-) -> tuple[Classifier, Description]:
-    encoder, described = load_encoder(path)
-    description = described.model_copy(update={"classes": classes, "fingerprint": made_by})
-    if params.initialisation == "scratch":
-        encoder = new_encoder(description)
-    width = description.architecture.embedding_width
-    return Classifier(encoder, width, len(classes), params.dropout), description
-
-
-def probe(
-    classifier: Classifier,
-    lesson: Lesson,
-    synthetic: Synthetic,
-    classes: list[str],
-    params: Params,
-    place: Place,
-) -> None:
-    """Fits the head in place, to the embeddings of the rows and to those that were made up."""
-    rows = np.unique(lesson.rows)
-    embeddings_ND = run_net(classifier.encoder, lesson.pixels, rows, place.device, place.precision)
-    made_up = pd.Categorical(synthetic.labels_S, categories=classes).codes.astype(np.int64)
-    codes = np.concatenate([lesson.codes[rows], made_up])
-    weights = np.concatenate([lesson.weights[rows], np.ones(len(made_up), np.float32)])
-    counts = np.bincount(codes, minlength=len(classes))
-    head = fit_head(
-        torch.from_numpy(np.concatenate([embeddings_ND, synthetic.embeddings_SD])),
-        torch.from_numpy(codes),
-        torch.from_numpy(weights),
-        torch.from_numpy(counts / counts.sum()).float(),
-        params.probe_penalty,
-        params.probe_steps,
-    )
-    classifier.head.weight.data.copy_(head.weight_KD)
-    classifier.head.bias.data.copy_(head.bias_K)
+def _begun(params: Params, encoder: Description) -> Params:
+    """The params for what it begins with in the end: where the encoder was not adopted, there is
+    nothing that another strategy than `full` could spare."""
+    initialisation = begin_with(params.initialisation, encoder.adoption)
+    if initialisation == "pretrained" or params.initialisation == "scratch":
+        return params.model_copy(update={"initialisation": initialisation})
+    full = Full(name="full", encoder_rate_fraction=1.0)
+    return params.model_copy(update={"initialisation": initialisation, "strategy": full})
 
 
 def finetune(
-    classifier: Classifier, lesson: Lesson, params: Params, place: Place
-) -> Iterator[Epoch]:
-    """Teaches all layers in place; yields the state before the first epoch and after each."""
+    classifier: Classifier, labelled: Labelled, params: Params, place: Place
+) -> Iterator[tuple[Epoch, nn.Module]]:
+    """Teaches in place; yields the state before the first epoch and after each, and the net that
+    is to be kept for it: this one, or the average of what its weights were."""
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    per_epoch = num_batches(len(lesson.rows), params.batch_size)
-    optimiser, schedule = make_optimisation(
-        classifier.parameters(),
-        params.learning_rate,
-        params.weight_decay,
-        params.epochs * per_epoch,
-        params.warmup_epochs * per_epoch,
+    per_epoch = num_batches(len(labelled.rows), params.batch_size)
+    optimisation = make_optimisation(
+        classifier,
+        params.optimiser,
+        params.schedule,
+        params.epochs,
+        per_epoch,
+        rate_fractions(classifier, params.strategy),
     )
-    priors_K = lesson.priors.to(place.device)
-    yield _measured(0, 0.0, classifier, lesson, place)
+    loss_of = make_loss(params.loss, torch.from_numpy(labelled.counts), len(labelled.codes))
+    loss_of.to(place.device)
+    keeps_statistics = _has_few_rows(labelled, params)
+    yield _measured(0, 0.0, 0.0, classifier, labelled, place), classifier
     for epoch in range(1, params.epochs + 1):
-        classifier.train()
+        begin_epoch(classifier, params.strategy, epoch, keeps_statistics)
         total = 0.0
-        for batch in shuffled_batches(lesson.rows, params.batch_size, place.seed, epoch):
-            images_NHWC, targets, weights_N = (
-                torch.from_numpy(each).to(place.device)
-                for each in _augmented(lesson, batch, place.seed, epoch)
-            )
+        for lesson in lessons(labelled, params.batch_size, place.seed, epoch, place.device):
             with at_precision(place.precision, place.device):
-                logits_NK = classifier(images_NHWC)
-            loss = balanced_softmax_loss(
-                logits_NK.float(), targets, priors_K, weights_N, params.label_smoothing
-            )
-            optimiser.zero_grad(set_to_none=True)
+                logits_NK = classifier(lesson.images_NHWC)
+            loss = loss_of(logits_NK.float(), *lesson[1:], epoch)
             loss.backward()
-            optimiser.step()
-            schedule.step()
+            optimisation.step()
             total += loss.item()
         if not np.isfinite(total):
-            raise TilthError("finetune: the loss is not finite; try a lower learning_rate")
-        yield _measured(epoch, total / per_epoch, classifier, lesson, place)
+            raise TilthError(
+                "finetune: the loss is not finite; try a lower finetune.optimiser.learning_rate"
+            )
+        net, rate = optimisation.judged_net, optimisation.learning_rate
+        measured = _measured(epoch, rate, total / per_epoch, net, labelled, place)
+        optimisation.end_epoch(measured.val_loss)
+        yield measured, net
 
 
-def _augmented(lesson: Lesson, batch: Batch, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
-    """Images, targets (labels, or shares of the classes where images are mixed), and weights."""
-    codes, weights = lesson.codes[batch.rows], lesson.weights[batch.rows]
-    images = augment_batch(lesson.policy, lesson.pixels[batch.rows], seed, epoch, batch.number)
-    if not lesson.mixing.is_on:
-        return images, codes, weights
-    num_classes = len(lesson.priors)
-    return mix_batch(lesson.mixing, images, codes, weights, num_classes, seed, epoch, batch.number)
+def _has_few_rows(labelled: Labelled, params: Params) -> bool:
+    num_rows = len(np.unique(labelled.rows))
+    return params.initialisation == "pretrained" and num_rows < params.least_batch_norm_rows
 
 
 def keep_best(
-    classifier: Classifier, epochs: Iterator[Epoch], params: Params
+    classifier: Classifier,
+    taught: Iterator[tuple[Epoch, nn.Module]],
+    params: Params,
+    watch: Callable[[Epoch], None],
 ) -> tuple[Epoch, list[Epoch]]:
     """Runs the epochs until `patience` of them brought nothing, and restores the best weights."""
     best, history, weights = None, [], {}
-    for epoch in progress(epochs, params.epochs + 1, "finetune"):
+    for epoch, net in progress(taught, params.epochs + 1, "finetune"):
+        watch(epoch)
         history.append(epoch)
         if best is None or epoch.val_loss < best.val_loss:
             best = epoch
-            weights = {name: value.clone() for name, value in classifier.state_dict().items()}
+            weights = {name: value.clone() for name, value in net.state_dict().items()}
         if epoch.epoch - best.epoch >= params.patience:
             break
     assert best is not None
@@ -235,11 +218,12 @@ def keep_best(
 
 
 def _measured(
-    epoch: int, train_loss: float, classifier: Classifier, lesson: Lesson, place: Place
+    epoch: int, rate: float, train_loss: float, net: nn.Module, labelled: Labelled, place: Place
 ) -> Epoch:
-    scores = _val_scores(classifier, lesson, place)
+    scores = _val_scores(net, labelled, place)
     return Epoch(
         epoch,
+        rate,
         train_loss,
         scores["log_loss"],
         scores["balanced_accuracy"],
@@ -247,6 +231,6 @@ def _measured(
     )
 
 
-def _val_scores(classifier: Classifier, lesson: Lesson, place: Place) -> dict[str, float]:
-    logits_NK = run_net(classifier, lesson.pixels, lesson.val, place.device, place.precision)
-    return measure_predictions(lesson.codes[lesson.val], softmax(logits_NK), _NUM_BINS)
+def _val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:
+    logits_NK = run_net(net, labelled.pixels, labelled.val, place.device, place.precision)
+    return measure_predictions(labelled.codes[labelled.val], softmax(logits_NK), _NUM_BINS)

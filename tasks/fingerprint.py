@@ -17,6 +17,7 @@ MODEL_LIBRARIES = (
     "scikit-learn",
     "imbalanced-learn",
     "cleanlab",
+    "transformers",
 )
 
 

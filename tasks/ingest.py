@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.folders import Arrival
@@ -17,6 +17,7 @@ from tasks.artifacts.tables import save_table
 from tasks.core.errors import SourceError
 from tasks.core.hashing import content_id
 from tasks.core.metadata import strip_metadata
+from tasks.core.names import SourceName, find_lookalikes
 from tasks.core.params import Section
 from tasks.progress import progress
 
@@ -27,9 +28,19 @@ INDEX_COLUMNS = [
 
 class Params(Section):
     snapshot: Annotated[str, Field(min_length=1)]
-    sources: Annotated[dict[str, Source], Field(min_length=1)]
+    sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
     keep_metadata: bool
     shard_bytes: Annotated[int, Field(ge=100_000)]
+
+    @field_validator("sources")
+    @classmethod
+    def _can_be_told_apart(cls, sources: dict[str, Source]) -> dict[str, Source]:
+        if alike := find_lookalikes(sources):
+            raise ValueError(
+                f"{alike[0]!r} and {alike[1]!r} differ in case, space or form alone; expected "
+                "names further apart"
+            )
+        return sources
 
 
 class Ingested(NamedTuple):

@@ -1,9 +1,12 @@
 """Batch prediction with the published model.
 
-    python -m tasks.predict <image, folder, or table with a column `path`> --out predictions.parquet
+    python -m tasks.predict photos/ --out predictions.parquet
 
+The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a folder in one, or a
+table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
-`problem`. Outside the DAG.
+`problem`. Predictions that break a critical rule of `export.expectations` are not written; of
+others it warns. Outside the DAG.
 """
 
 import argparse
@@ -15,17 +18,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
+from expectations.asked import PredictionsRule, extend
 from expectations.check import check, refuse_broken
-from expectations.suites import predictions_suite
+from expectations.suites import add_asked_columns, predictions_suite
+from tasks.artifacts.archives import find_archive, list_members
 from tasks.artifacts.folders import Arrival, find_images, printable, read_file
 from tasks.artifacts.manifests import list_paths
 from tasks.artifacts.tables import save_csv, save_table
 from tasks.core.errors import ArtifactError, ImageError, ParamsError, SourceError, TilthError
 from tasks.core.inference import softmax
+from tasks.core.metadata import strip_metadata
 from tasks.core.onnx_model import Described, describe_session, make_session, run_session
+from tasks.core.params import explain_validation
 from tasks.core.pixels import canonical_pixels
+from tasks.core.predictions import tabulate_predictions
 from tasks.progress import progress
 from tasks.telemetry import TELEMETRY_OFF
 
@@ -74,6 +84,7 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
     Raises:
         ArtifactError: no model is published, or its file is not ours.
         SourceError: the source is missing or holds no image.
+        VerdictError: the predictions break a critical rule.
     """
     file = model / "classifier.onnx"
     if not file.is_file():
@@ -83,68 +94,76 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
         described = describe_session(session)
     except ArtifactError as error:
         raise ArtifactError(f"{file}: {error}") from error
-    rows = []
+    rules = read_rules(described, file)
+    parts = []
     arrived = progress(find_arrivals(source), None, "predict")
     while arrivals := list(islice(arrived, _BATCH_SIZE)):
         prepared = [prepare(arrival, described) for arrival in arrivals]
-        usable = [one.pixels for one in prepared if one.pixels is not None]
-        probabilities = iter(())
-        if usable:
-            logits_NK = run_session(session, np.stack(usable), np.arange(len(usable)))
-            probabilities = iter(softmax(logits_NK.astype(np.float64)))
-        rows += [_row(one, probabilities, described.classes) for one in prepared]
-    table = pd.DataFrame(rows).astype({"path": "string", "label": "string", "problem": "string"})
-    if (table["problem"] == "").any():
-        refuse_broken(check(predictions_suite(described.classes), table[table["problem"] == ""]))
+        parts.append(_predict_batch(prepared, described, session))
+    table = pd.concat(parts, ignore_index=True)
+    usable = table[table["problem"] == ""].reset_index(drop=True)
+    if len(usable):
+        suite = extend(predictions_suite(described.classes), rules)
+        checked = check(suite, add_asked_columns(usable))
+        refuse_broken(checked)
+        for line in checked.warnings():
+            print(f"warning: {line}", file=sys.stderr)
     return table
 
 
-def find_arrivals(source: Path) -> Iterator[Arrival]:
-    """The images of a folder, of a table, or the one image itself.
+def read_rules(described: Described, file: Path) -> list[PredictionsRule]:
+    """What was expected of predictions when the model was exported. Raises ArtifactError."""
+    try:
+        return TypeAdapter(list[PredictionsRule]).validate_python(described.expectations)
+    except ValidationError as error:
+        lines = explain_validation("expectations", error, described.expectations)
+        raise ArtifactError("\n  ".join([f"{file}: cannot be checked:", *lines])) from error
 
-    Raises SourceError if there is none.
+
+def _predict_batch(
+    prepared: list[Prepared], described: Described, session: onnxruntime.InferenceSession
+) -> pd.DataFrame:
+    usable = [number for number, one in enumerate(prepared) if one.pixels is not None]
+    probabilities_NK = np.full((len(prepared), len(described.classes)), np.nan)
+    if usable:
+        images = np.stack([one.pixels for one in prepared if one.pixels is not None])
+        logits_NK = run_session(session, images, np.arange(len(images)))
+        probabilities_NK[usable] = softmax(logits_NK.astype(np.float64))
+    paths, problems = [one.path for one in prepared], [one.problem for one in prepared]
+    return tabulate_predictions(paths, problems, probabilities_NK, described.classes)
+
+
+def find_arrivals(source: Path) -> Iterator[Arrival]:
+    """The images of a folder, an archive or a table, or the one image itself.
+
+    Raises SourceError if there is none, and as `list_archive` and `list_manifest` do.
     """
     if source.is_dir():
         for path in find_images(source):
             data, problem = read_file(source / path)
             yield Arrival(printable(path), data, problem=problem)
+    elif place := find_archive(source):
+        yield from list_members(place)
     elif source.suffix.lower() in (".csv", ".parquet"):
         yield from list_paths(source)
     elif source.exists():
         data, problem = read_file(source)
         yield Arrival(printable(str(source)), data, problem=problem)
     else:
-        raise SourceError(f"{source}: no such image, folder or table")
+        raise SourceError(f"{source}: no such image, folder, archive or table")
 
 
 def prepare(arrival: Arrival, described: Described) -> Prepared:
-    """The same way to canonical pixels as in training."""
+    """The same way to canonical pixels as in training, and the same reasons where there is none."""
     if arrival.problem:
         return Prepared(arrival.path, None, arrival.problem)
     try:
-        pixels = canonical_pixels(arrival.data, arrival.path, described.canonical)
+        # As ingest hands them on: what is wrong with metadata is no reason to refuse an image.
+        data = strip_metadata(arrival.data)
+        pixels = canonical_pixels(data, arrival.path, described.canonical)
         return Prepared(arrival.path, pixels, "")
     except ImageError as error:
         return Prepared(arrival.path, None, str(error))
-
-
-def _row(
-    prepared: Prepared, probabilities: Iterator[np.ndarray], classes: list[str]
-) -> dict[str, object]:
-    if prepared.pixels is None:
-        values = np.full(len(classes), np.nan)
-        label, confidence = None, np.nan
-    else:
-        values = next(probabilities)
-        label, confidence = classes[int(values.argmax())], float(values.max())
-    columns = {f"probability_{name}": float(p) for name, p in zip(classes, values, strict=True)}
-    return {
-        "path": prepared.path,
-        "label": label,
-        "confidence": confidence,
-        "problem": prepared.problem,
-        **columns,
-    }
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def run_stage(stage: str, flags: list[str]) -> None:
     end_with_parent()
     sections = load_sections()
     num_threads = _num_threads(stage, sections)
-    _limit_threads(num_threads)
+    limit_threads(num_threads)
     check_sections(sections)
     if stage not in sections or stage == "run":
         raise ParamsError(f"no stage {stage!r}; expected one of {sorted(set(sections) - {'run'})}")
@@ -97,7 +97,7 @@ def run_stage(stage: str, flags: list[str]) -> None:
         _observe(stage, time.monotonic() - started, num_threads, measured)
 
 
-def _limit_threads(num_threads: int) -> None:
+def limit_threads(num_threads: int) -> None:
     """Before anything is imported that computes: numeric libraries read these once, when they are
     imported, and to check the sections may import them all."""
     os.environ.update({f"{name}_NUM_THREADS": str(num_threads) for name in BLAS})
@@ -132,11 +132,11 @@ def _prepared(stage: str, run: Run, num_threads: int) -> tuple[ModuleType, dict[
     shared = {**run.model_dump(), "run": run}
     arguments = {name: value for name, value in shared.items() if name in wanted}
     if "torch" in sys.modules:
-        _make_torch_repeatable(num_threads)
+        make_torch_repeatable(num_threads)
     return module, arguments
 
 
-def _make_torch_repeatable(threads: int) -> None:
+def make_torch_repeatable(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)

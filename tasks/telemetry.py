@@ -10,5 +10,6 @@ TELEMETRY_OFF: Mapping[str, str] = MappingProxyType(
         "DVC_NO_ANALYTICS": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "NO_ALBUMENTATIONS_UPDATE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
     }
 )

@@ -51,6 +51,7 @@ class Params(Section):
             max_file_bytes=self.max_file_bytes,
             max_pixels=self.max_pixels,
             max_frames=self.max_frames,
+            min_size=self.min_size,
         )
 
 
@@ -102,14 +103,14 @@ def main(
 
 def measure_shards(shards: list[Path], params: Params, num_workers: int) -> Measured:
     """Decodes and measures every image once; shards measured before are remembered."""
-    arguments = (params.limits(), params.min_size)
-    memory = Memory("validate", ".parquet", *arguments)
+    limits = params.limits()
+    memory = Memory("validate", ".parquet", limits)
     remembered = {shard: memory.path(shard) for shard in shards}
     memory.keep_only(set(remembered.values()))
     pieces = find_pieces({shard: None for shard in shards if not remembered[shard].is_file()})
     parts: list[pd.DataFrame] = []
     with Workers(num_workers, measure_row_group) as workers:
-        results = workers.map(pieces, arguments)
+        results = workers.map(pieces, (limits,))
         for piece, result in progress(results, len(pieces), "validate"):
             groups = result.parts if isinstance(result, Salvaged) else [result]
             if isinstance(result, Salvaged):

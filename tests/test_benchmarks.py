@@ -17,14 +17,18 @@ from benchmarks import (
     gpu,
     labels,
     orchestration,
+    planted,
+    pretraining,
     reproducibility,
     resume,
+    search,
     suites,
     ten_checks,
     training_speed,
 )
 from benchmarks.cells import Cell, Setting, measure_cell, run_cells, topic_parser
 from benchmarks.device_lessons import AirbenchNet, Labels, Projected, Views, whitening
+from benchmarks.memory import remembered
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
     RESULTS,
@@ -38,12 +42,14 @@ from benchmarks.record import (
     save_rows,
 )
 from tasks.core.device_augmentation import DevicePolicy
+from tasks.core.embeddings import effective_rank, feature_spread, has_collapsed
 from tasks.core.policy import build_policy
 
 TOPICS = {
     "orchestration": orchestration.CELLS,
     "data_path": data_path.CELLS,
     "labels": labels.CELLS,
+    "pretraining": pretraining.CELLS,
     "reproducibility": reproducibility.CELLS,
     "augmentation_audit": augmentation_audit.CELLS,
     "suites": suites.CELLS,
@@ -53,6 +59,7 @@ TOPICS = {
     "training_speed": training_speed.CELLS,
     "resume": resume.CELLS,
     "gpu": gpu.CELLS,
+    "search": search.CELLS,
 }
 
 
@@ -223,6 +230,37 @@ def test_rows_of_another_cell_are_refused() -> None:
     setting = argparse.Namespace()
     with pytest.raises(AssertionError):
         measure_cell(cell, setting)  # type: ignore[arg-type]
+
+
+def test_what_was_measured_is_measured_once_per_state_of_the_code(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def measure(name: str) -> dict[str, float]:
+        asked.append(name)
+        return {"a": 0.1 + len(asked)}
+
+    def ask(name: str, state: str) -> dict[str, float]:
+        return remembered({"name": name}, lambda: measure(name), tmp_path, state)
+
+    assert ask("x", "abc") == ask("x", "abc") == {"a": 1.1}
+    assert (ask("y", "abc"), ask("x", "xyz")) == ({"a": 2.1}, {"a": 3.1})
+    assert asked == ["x", "y", "x"]
+    # Code that nobody committed can change without another name.
+    kept = sorted(tmp_path.iterdir())
+    assert len(kept) == 3
+    assert ask("x", "abc-dirty") == ask("x", "abc-dirty")
+    assert asked[3:] == ["x"] and sorted(tmp_path.iterdir()) == kept
+
+
+def test_planted_collapses_are_collapses() -> None:
+    embeddings = np.random.default_rng(0).normal(size=(200, 12)) + 3
+    for collapse in (planted.to_point, planted.to_line):
+        collapsed = collapse(embeddings)
+        assert has_collapsed(feature_spread(collapsed), 1.0, effective_rank(collapsed))
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+    moved = planted.to_disorder(images)
+    assert (np.sort(moved, axis=None) == np.sort(images, axis=None)).all()
+    assert (moved != images).any()
 
 
 def test_records_that_differ_are_named() -> None:

@@ -58,10 +58,20 @@ def list_archive(place: Place, unlabelled: list[str]) -> Iterator[Arrival]:
     root = str(place.file / place.inside)
     with _opened(place.file) as members:
         found = _find_images(place, members)
-        paths = sorted_images(root, list(found))
-        for path, split, label in place_images(root, paths, unlabelled):
+        for path, split, label in place_images(root, list(found), unlabelled):
             data, problem = _read(members, found[path])
             yield Arrival(printable(path), data, label, split, problem=problem)
+
+
+def list_members(place: Place) -> Iterator[Arrival]:
+    """The images of an archive, whatever its folders are called.
+
+    Raises SourceError as `list_archive` does for the archive and its members.
+    """
+    with _opened(place.file) as members:
+        for path, found in _find_images(place, members).items():
+            data, problem = _read(members, found)
+            yield Arrival(printable(path), data, problem=problem)
 
 
 def _opened(file: Path) -> AbstractContextManager[Members]:
@@ -84,7 +94,8 @@ class _Found(NamedTuple):
 
 
 def _find_images(place: Place, members: Iterable[Member]) -> dict[str, _Found]:
-    """The images beneath `place.inside`, by their path in it; hidden ones are left out."""
+    """The images beneath `place.inside`, by their path in it and in order of it; hidden ones are
+    left out."""
     found: dict[str, _Found] = {}
     total = 0
     for number, (path, member) in enumerate(_checked(place.file, members)):
@@ -100,7 +111,7 @@ def _find_images(place: Place, members: Iterable[Member]) -> dict[str, _Found]:
             f"{place.file}: unpacks to {total:,} bytes, which no images would; expected "
             f"{_max_bytes(place.file):,} at most"
         )
-    return found
+    return {path: found[path] for path in sorted_images(str(place.file / place.inside), [*found])}
 
 
 def _checked(file: Path, members: Iterable[Member]) -> Iterator[tuple[str, Member]]:

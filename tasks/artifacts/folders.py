@@ -51,9 +51,16 @@ def place_images(
 ) -> Iterator[tuple[str, str | None, str | None]]:
     """Each path with its split and its label, as the names of folders beneath the root say.
 
-    Raises SourceError for an image outside every class folder, and for split names beside others.
+    Raises SourceError for an image outside every class folder, for split names beside others, and
+    for an `unlabelled` folder without images.
     """
-    tops = {path.split("/")[0] for path in paths if "/" in path} - set(unlabelled)
+    tops = {path.split("/")[0] for path in paths if "/" in path}
+    if unknown := sorted(set(unlabelled) - tops):
+        raise SourceError(
+            f"{root}: `unlabelled` names {unknown}, which hold no image; expected folders right "
+            f"beneath the root, as {sorted(tops)[:5]}"
+        )
+    tops -= set(unlabelled)
     in_splits = bool(tops & set(SPLITS))
     if in_splits and tops - set(SPLITS):
         raise SourceError(

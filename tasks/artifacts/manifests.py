@@ -31,7 +31,7 @@ def list_manifest(file: Path) -> Iterator[Arrival]:
             leads out of its folder or stands in another row too. The message names the row,
             counted from 1.
     """
-    for where, path, row in _sorted_rows(file, _REQUIRED):
+    for where, path, row in _sorted_rows(file, _REQUIRED, _OPTIONAL):
         yield _arrival(file.parent, path, row, where)
 
 
@@ -45,9 +45,11 @@ def list_paths(file: Path) -> Iterator[Arrival]:
         yield Arrival(path, data, problem=problem)
 
 
-def _sorted_rows(file: Path, required: Sequence[str]) -> list[tuple[str, str, dict[str, Any]]]:
+def _sorted_rows(
+    file: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> list[tuple[str, str, dict[str, Any]]]:
     """Rows in order of path, each with where it stands and its path, once."""
-    frame = _load_manifest(file, required)
+    frame = _load_manifest(file, required, optional)
     if frame.empty:
         raise SourceError(f"{file}: has a header but no rows")
     rows: list[tuple[str, str, dict[str, Any]]] = []
@@ -93,7 +95,7 @@ def _wrong_hash(data: bytes, stated: str) -> str:
     return f"wrong_hash: sha256 is {found}; the manifest states {stated}"
 
 
-def _load_manifest(file: Path, required: Sequence[str]) -> pd.DataFrame:
+def _load_manifest(file: Path, required: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
     if not file.is_file():
         raise SourceError(f"{file}: no such manifest")
     if file.name.lower().endswith(ENDINGS):
@@ -103,7 +105,7 @@ def _load_manifest(file: Path, required: Sequence[str]) -> pd.DataFrame:
             table = pq.read_table(file)
         except (pa.ArrowInvalid, OSError) as error:
             raise SourceError(f"{file}: is not a readable Parquet file: {error}") from error
-        _check_columns(file, table.column_names, required)
+        _check_columns(file, table.column_names, required, optional)
         # Whole numbers would become fractions where a cell of the column is empty.
         return table.to_pandas(integer_object_nulls=True)
     try:
@@ -112,16 +114,25 @@ def _load_manifest(file: Path, required: Sequence[str]) -> pd.DataFrame:
         raise SourceError(
             f"{file}: is not a CSV file in UTF-8 with equally long rows: {error}"
         ) from error
-    _check_columns(file, list(frame.columns), required)
+    _check_columns(file, list(frame.columns), required, optional)
     return frame
 
 
-def _check_columns(file: Path, columns: list[str], required: Sequence[str]) -> None:
+def _check_columns(
+    file: Path, columns: list[str], required: Sequence[str], optional: Sequence[str]
+) -> None:
     missing = [name for name in required if name not in columns]
     if missing:
         raise SourceError(
             f"{file}: lacks the columns {missing}; expected {list(required)} and optionally "
-            f"{list(_OPTIONAL)}, found {columns[:20]}"
+            f"{list(optional)}, found {columns[:20]}"
+        )
+    known = (*required, *optional)
+    meant = [name for name in columns if name not in known and name.strip().lower() in known]
+    if meant:
+        raise SourceError(
+            f"{file}: has the columns {meant}, which would not be read; expected names in lower "
+            "case without space around them"
         )
     repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated:

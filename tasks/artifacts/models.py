@@ -6,21 +6,25 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.artifacts.weights import load_weights, save_weights
-from tasks.core.encoder import Architecture, Classifier, Encoder
+from tasks.core.adoption import Adoption
+from tasks.core.architecture import Built
+from tasks.core.encoder import Classifier, Encoder
 from tasks.core.errors import ArtifactError
 from tasks.core.params import Section
 from tasks.core.pixels import Canonical
 
 
 class Description(Section):
-    """`classes` is empty for an encoder. `fingerprint` tells what made the weights."""
+    """`classes` is empty for an encoder. `fingerprint` tells what made the weights, `adoption` what
+    the encoder was worth before it was fine-tuned (None: nobody measured)."""
 
-    architecture: Architecture
+    architecture: Built
     mean: list[float]
     std: list[float]
     canonical: Canonical
     classes: list[str]
     fingerprint: dict[str, Any]
+    adoption: Adoption | None
 
 
 def save_encoder(encoder: Encoder, description: Description, path: Path) -> None:
@@ -36,8 +40,12 @@ def load_encoder(path: Path) -> tuple[Encoder, Description]:
 
 
 def new_encoder(description: Description) -> Encoder:
-    """With fresh weights, drawn from torch's generator."""
-    return Encoder(description.architecture, description.mean, description.std)
+    """With fresh weights, drawn from torch's generator.
+
+    Raises ParamsError where the net cannot take the canonical images.
+    """
+    size = description.canonical.size
+    return Encoder(description.architecture, description.mean, description.std, size)
 
 
 def save_classifier(classifier: Classifier, description: Description, path: Path) -> None:
@@ -49,8 +57,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
     tensors, description = _load(path)
     if not description.classes:
         raise ArtifactError(f"{path}: holds an encoder, expected a classifier")
-    width = description.architecture.embedding_width
-    classifier = Classifier(new_encoder(description), width, len(description.classes), 0.0)
+    classifier = Classifier(new_encoder(description), len(description.classes), 0.0)
     _fill(classifier, tensors, path)
     return classifier, description
 

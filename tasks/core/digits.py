@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from tasks.core.hashing import hashed_fraction
 from tasks.core.params import Section
 
+Class = Annotated[str, Field(pattern="^[0-9]$")]
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 _VAL_FRACTION, _TEST_FRACTION = 0.15, 0.25
 
@@ -25,7 +26,7 @@ class Faults(Section):
     truncated_fraction: Fraction
     duplicate_fraction: Fraction
     wrong_label_fraction: Fraction
-    thinned: dict[str, Annotated[float, Field(gt=0, le=1)]]
+    thinned: dict[Class, Annotated[float, Field(gt=0, le=1)]]
     seed: Annotated[int, Field(ge=0)]
 
 

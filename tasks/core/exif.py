@@ -37,6 +37,7 @@ _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
+_MAX_DIRECTORIES = 10_000  # a file of more exists to keep us reading
 Span = tuple[int, int]
 
 
@@ -177,7 +178,7 @@ def _directories(data: bytes, layout: _Layout) -> tuple[list[_Directory], list[_
     seen: set[int] = set()
     # What is read of a sound file does not overlap; a hostile one could keep us reading for years.
     budget = len(data)
-    while waiting:
+    while waiting and len(images) + len(private) < _MAX_DIRECTORIES:
         start, found = waiting.pop()
         directory = None if start in seen else _directory(data, layout, start)
         seen.add(start)

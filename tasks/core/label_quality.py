@@ -122,9 +122,7 @@ def divide(
     """
     num_groups = len(np.unique(groups_N))
     if num_groups < num_folds:
-        raise ParamsError(
-            f"params.yaml: audit.num_folds: {num_folds}, but train has {num_groups} groups of rows"
-        )
+        raise ParamsError(f"num_folds: {num_folds}, but train has {num_groups} groups of rows")
     is_grouped = num_groups < len(groups_N)
     # Groups are dealt one by one, in Python; single rows need not be.
     kind = StratifiedGroupKFold if is_grouped else StratifiedKFold

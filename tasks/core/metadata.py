@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from tasks.core.edits import Edits
 from tasks.core.exif import strip_tiff
+from tasks.core.gif import GIF_END, GIF_EXTENSION, gif_blocks
 
 
 def strip_metadata(data: bytes) -> bytes:
@@ -41,6 +42,7 @@ _JPEG_SUSPECT = re.compile(rb"\xff(?:[\xe1-\xef\xfe\xd9]|\xe0(?!\x00\x10JFIF\x00
 # In coded data 0xFF is followed by 0 or by a restart marker, neither of which is a segment.
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 _SOS, _EOI, _APP0, _APP1, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEF, 0xFE
+_JPEG_EMPTY = b"\xff\xe0\0\2"
 _JPEG_KEPT = ((0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe"))
 
 
@@ -63,7 +65,11 @@ def _strip_jpeg(data: bytes) -> bytes:
                 edits.drop_text(start, end, content)
             elif not any(marker == kept and content.startswith(by) for kept, by in _JPEG_KEPT):
                 edits.replace(start, end)
-    return edits.apply(data, _jpeg_exif)
+    edited = edits.apply(data, _jpeg_exif)
+    if data[2:3] == b"\xff" != edited[2:3]:
+        # Junk may follow a segment, but no decoder takes a file that begins with it for a JPEG.
+        return edited[:2] + _JPEG_EMPTY + edited[2:]
+    return edited
 
 
 def _jpeg_exif(blob: bytes) -> bytes:
@@ -192,7 +198,6 @@ def _webp_exif(blob: bytes) -> bytes:
 
 
 # GIF: GIF89a specification, sections 17 to 27; NETSCAPE2.0 and ANIMEXTS1.0 say how often to repeat.
-_GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, 0x3B
 _GIF_KEPT_LABELS = {0x01, 0xF9}  # text that is drawn, times and transparency
 _GIF_APPLICATION = 0xFF
 _GIF_KEPT_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"}
@@ -200,42 +205,12 @@ _GIF_KEPT_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"}
 
 def _strip_gif(data: bytes) -> bytes:
     edits = Edits()
-    for kind, start, end in _gif_blocks(data):
-        if kind == _GIF_END:
+    for kind, start, end in gif_blocks(data):
+        if kind == GIF_END:
             edits.replace(end, len(data))
-        elif kind == _GIF_EXTENSION:
+        elif kind == GIF_EXTENSION:
             label, application = data[start + 1], data[start + 3 : start + 14]
             is_known = label == _GIF_APPLICATION and application in _GIF_KEPT_APPLICATIONS
             if label not in _GIF_KEPT_LABELS and not is_known:
                 edits.replace(start, end)
     return edits.apply(data)
-
-
-def _gif_blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
-    if len(data) < 13:
-        return
-    at = 13 + _colour_table_size(data[10])
-    while at < len(data):
-        start, kind = at, data[at]
-        if kind == _GIF_END:
-            yield kind, start, start + 1
-            return
-        if kind == _GIF_EXTENSION:
-            at += 2
-        elif kind == _GIF_IMAGE and start + 10 <= len(data):
-            at += 11 + _colour_table_size(data[start + 9])
-        elif kind == 0:  # some writers end a block twice, and decoders let them
-            at += 1
-            continue
-        else:
-            return
-        while at < len(data) and data[at]:
-            at += 1 + data[at]
-        at += 1
-        if at > len(data):
-            return
-        yield kind, start, at
-
-
-def _colour_table_size(flags: int) -> int:
-    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0

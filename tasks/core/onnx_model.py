@@ -4,7 +4,7 @@ N images, K classes
 """
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,10 +18,12 @@ _BATCH_SIZE = 256
 
 
 class Described(NamedTuple):
-    """What the file says of itself."""
+    """What the file says of itself. `expectations`: what is expected of its predictions, as in
+    params.yaml."""
 
     classes: list[str]
     canonical: Canonical
+    expectations: list[dict[str, Any]]
 
 
 def make_session(model: bytes, num_threads: int) -> onnxruntime.InferenceSession:
@@ -41,7 +43,8 @@ def describe_session(session: onnxruntime.InferenceSession) -> Described:
     if text is None:
         raise ArtifactError(f"the ONNX model lacks the property {DESCRIPTION_KEY!r}")
     document = json.loads(text)
-    return Described(document["classes"], Canonical.model_validate(document["canonical"]))
+    canonical = Canonical.model_validate(document["canonical"])
+    return Described(document["classes"], canonical, document["expectations"])
 
 
 def run_session(

@@ -26,7 +26,9 @@ def explain_validation(section: str, error: ValidationError, values: Any) -> lis
     for mistake in error.errors(include_url=False, include_context=False):
         is_missing = mistake["type"] == "missing"
         where = ".".join([section, *_keys(mistake["loc"], values, is_missing)])
-        given = "" if is_missing else f" (given: {mistake['input']!r})"
+        # What is wrong with a section as a whole names the keys that do not go together.
+        is_whole = isinstance(mistake["input"], dict)
+        given = "" if is_missing or is_whole else f" (given: {mistake['input']!r})"
         lines.append(f"{where}: {mistake['msg']}{given}")
     return lines
 

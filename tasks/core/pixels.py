@@ -74,7 +74,7 @@ def decode(data: bytes, name: str, limits: Limits, smallest: int = 0) -> Picture
         return picture
     with warnings.catch_warnings(record=True, action="always") as said:
         image = _opened(data, format)
-        check_size(Size(*image.size, _num_frames(image)), limits)
+        check_size(Size(*image.size, _num_frames(image, limits)), limits)
         _load(image)
     if said:
         raise ImageError("decoder_warning", str(said[0].message))
@@ -133,11 +133,25 @@ def _opened(data: bytes, format: str) -> ImageFile.ImageFile:
         raise ImageError("truncated" if ends_early else "corrupt", detail) from error
 
 
-def _num_frames(image: ImageFile.ImageFile) -> int:
+def _num_frames(image: ImageFile.ImageFile, limits: Limits) -> int:
+    """Of those of a TIFF one more than allowed at most; those of a GIF the gate has counted."""
     try:
-        return getattr(image, "n_frames", 1)
+        if image.format == "TIFF":
+            return _num_pages(image, limits.max_frames + 1)
+        return 1 if image.format == "GIF" else getattr(image, "n_frames", 1)
     except Exception as error:
         raise ImageError("corrupt", f"its frames cannot be counted: {error}") from error
+
+
+def _num_pages(image: ImageFile.ImageFile, most: int) -> int:
+    # Each is found through the one before it, and Pillow's own count would follow them all.
+    for number in range(1, most):
+        try:
+            image.seek(number)
+        except EOFError:
+            image.seek(0)
+            return number
+    return most
 
 
 def _load(image: ImageFile.ImageFile) -> None:

@@ -79,6 +79,7 @@ def resample(
     labels_N: np.ndarray,
     sampler: Any,
     strategy: Strategy,
+    section: str = "rebalance",
 ) -> Resampled:
     """What the sampler makes of the rows.
 
@@ -86,7 +87,7 @@ def resample(
     Where a class has no more rows than neighbours are asked for, they are as many as it has.
 
     Raises ParamsError if the strategy names a class that is not there, if it asks for the
-    impossible, or if nothing is left of a class.
+    impossible, or if nothing is left of a class; it names the `section` of params.yaml.
     """
     classes, codes_N = np.unique(labels_N, return_inverse=True)
     counts = {str(name): int(n) for name, n in zip(classes, np.bincount(codes_N), strict=True)}
@@ -104,7 +105,7 @@ def resample(
     # Whatever a sampler stumbles over in few or odd rows, a person is to learn from the counts.
     except Exception as error:
         raise ParamsError(
-            f"params.yaml: rebalance: {name}, sampling_strategy {strategy!r}: {error}; "
+            f"params.yaml: {section}: {name}, sampling_strategy {strategy!r}: {error}; "
             f"train rows per class: {counts}"
         ) from error
     made_up = traced.is_made_up_M

@@ -166,11 +166,11 @@ def test_a_second_run_runs_nothing(copy: Checkout) -> None:
 
 def test_a_changed_value_reruns_what_reads_it_and_what_follows(copy: Checkout) -> None:
     before = copy.lock()["stages"]
-    copy.set_params({"finetune.learning_rate": 0.003})
+    copy.set_params({"finetune.optimiser.learning_rate": 0.003})
     assert ran(copy.dvc("repro")) == AFTER_FINETUNE
     after = copy.lock()["stages"]
     assert {stage for stage in before if before[stage] != after[stage]} == AFTER_FINETUNE
-    copy.set_params({"finetune.learning_rate": 0.001})
+    copy.set_params({"finetune.optimiser.learning_rate": 0.001})
     said = copy.dvc("repro")
     restored = {stage for stage, outcome in outcomes(said).items() if outcome == "restored"}
     assert restored == AFTER_FINETUNE

@@ -22,9 +22,9 @@ WRONG_PARAMS = {
     "finetune.lerning_rate": (0.1, "finetune.lerning_rate: Extra inputs are not permitted"),
     "finetune.epochs": ("3", "finetune.epochs: Input should be a valid integer (given: '3')"),
     "finetune.dropout": (1.5, "finetune.dropout: Input should be less than 1 (given: 1.5)"),
-    "finetune.weight_decay": (
+    "finetune.optimiser.weight_decay": (
         float("inf"),
-        "finetune.weight_decay: Input should be a finite number (given: inf)",
+        "finetune.optimiser.weight_decay: Input should be a finite number (given: inf)",
     ),
     "evaluate.num_bins": (None, "evaluate.num_bins: Input should be a valid integer"),
     "split.val_fraction": (0.9, "together must leave some train rows"),
@@ -39,7 +39,7 @@ def mistaken(copy_at: Copy, finished: Checkout) -> Checkout:
     """A finished checkout with many mistakes in params.yaml."""
     checkout = copy_at(finished)
     checkout.set_params({name: value for name, (value, _) in WRONG_PARAMS.items()})
-    checkout.set_params({"pretrian": {"epochs": 1}, "pretrain.learning_rate": 0.01})
+    checkout.set_params({"pretrian": {"epochs": 1}, "pretrain.optimiser.learning_rate": 0.01})
     return checkout
 
 
@@ -371,7 +371,7 @@ def test_a_champion_that_is_none_or_cannot_be_judged(finished: Checkout, tmp_pat
     weights.write_bytes((2**62).to_bytes(8, "little") + whole[8:])
     promote(finished, tmp_path, "is not a readable safetensors file")
     net, description = load_classifier(finished.root / "models/classifier.safetensors")
-    fewer = Classifier(net.encoder, description.architecture.embedding_width, 2, 0.0)
+    fewer = Classifier(net.encoder, 2, 0.0)
     save_classifier(fewer, description.model_copy(update={"classes": ["0", "1"]}), weights)
     promote(finished, tmp_path, "knows the classes ['0', '1']", "also the classes ['2', '3'")
     net.head.weight.data[0, 0] = torch.nan

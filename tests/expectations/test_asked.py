@@ -113,6 +113,8 @@ def test_a_suite_keeps_its_rules():
     ("table", "rule", "told"),
     [
         ("rows", {**LABELS, "labels": []}, "at least 1 item"),
+        ("rows", {**LABELS, "labels": ["cat "]}, "expected 'cat', in Unicode's composed form"),
+        ("rows", {**LABELS, "labels": ["e\u0301"]}, "expected 'é', in Unicode's composed form"),
         ("rows", {**LABELS, "severity": "bad"}, "Input should be 'critical' or 'warning'"),
         ("rows", {**LABELS, "type": "allowed_label"}, "Input tag 'allowed_label' found"),
         ("rows", {**ROWS, "least": None, "most": None}, "expected least or most"),

@@ -1,16 +1,13 @@
 """In Chromium a hostile page runs nothing, breaks no policy and wears its style."""
 
 import io
-import shutil
-import subprocess
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from PIL import Image
 
 from pages.blocks import (
+    Axis,
     Bars,
     Facts,
     Figure,
@@ -18,13 +15,16 @@ from pages.blocks import (
     Lines,
     Matrix,
     Notice,
+    Parallel,
     Picture,
     Section,
+    Strand,
     Table,
     Text,
     Thumbnails,
 )
 from pages.render import render_page
+from tests.pages.browser import dump, elsewhere_opened
 from tests.pages.qualities import a_quality, page_of, some_pictures
 
 pytestmark = pytest.mark.needs("chromium")
@@ -34,53 +34,10 @@ MARK = "document.documentElement.dataset.ran=1"
 HOSTILE = f"</title></style><script>{MARK}</script><img src=x onerror={MARK}><svg onload={MARK}>\"'"
 
 
-def dump(page, folder, *options):
-    """Open a page in headless Chromium; return its document as HTML and the browser's log."""
-    binary = shutil.which("chromium")
-    if binary is None:
-        pytest.skip("chromium is not installed")
-    finished = subprocess.run(
-        [
-            binary,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            f"--user-data-dir={folder / 'profile'}",
-            "--enable-logging=stderr",
-            *options,
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return finished.stdout, finished.stderr
-
-
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
-    """An address that a page may ask for things, and what it was asked for."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    with elsewhere_opened() as opened:
+        yield opened
 
 
 def png():
@@ -99,6 +56,12 @@ def hostile_page(tmp_path):
         Lines({HOSTILE: [1.0, 2.0]}, HOSTILE, HOSTILE),
         Matrix([HOSTILE, "b"], [[1, 2], [3, 4]], HOSTILE, HOSTILE, HOSTILE),
         Heatmap([HOSTILE], [HOSTILE], [[0.5]], [[True]], HOSTILE, HOSTILE, HOSTILE),
+        Parallel(
+            [Axis(HOSTILE, [(HOSTILE, 0.5)])],
+            [Strand(HOSTILE, [0.5], 0)],
+            (HOSTILE, HOSTILE, HOSTILE),
+            HOSTILE,
+        ),
         Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
         Figure(png(), HOSTILE, HOSTILE),
     ]

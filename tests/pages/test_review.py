@@ -45,6 +45,7 @@ def audit(**changed) -> dict:
             "pairs": [{"label": "cat", "shows": "dog", "num_expected": 7.0, "label_fraction": 0.1}],
         },
         "overlapping_classes": [],
+        "adoption": None,
         "num_outliers": {"train": 0, "val": 0, "test": 0},
         "value": {
             "plain": compared,
@@ -106,6 +107,17 @@ def test_decisions_about_images_that_are_gone_are_a_warning():
     (notice,) = [block for block in blocks if isinstance(block, Notice)]
     assert notice.tone == "warning"
     assert notice.text.endswith("they name: 7 (x, y, …).")
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_an_encoder_no_better_than_a_fresh_one_is_told_of(adopted):
+    adoption = {"gain": 0.012, "low": -0.004, "high": 0.03, "adopted": adopted}
+    blocks = blocks_of(Review([], [], audit(adoption=adoption, value={})))
+    notices = [block for block in blocks if isinstance(block, Notice)]
+    assert len(notices) == (not adopted)
+    for notice in notices:
+        assert notice.tone == "warning"
+        assert "+1.2 points on val, 95 % interval -0.4 to +3.0" in notice.text
 
 
 def test_classes_that_look_like_one_are_a_warning():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pages.text import is_number, shorten, shown, text_width, visible
+from pages.text import abridge, is_number, shorten, shown, text_width, visible
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,12 @@ def test_no_character_hides_and_no_other_changes():
 def test_long_labels_end_in_an_ellipsis():
     assert shorten("automobile", 10) == "automobile"
     assert shorten("automobile", 5) == "auto…"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=400), min_size=1))
+def test_of_a_line_that_would_fill_a_screen_both_ends_stay(lines):
+    for line, brief in zip(lines, abridge("\n".join(lines)).split("\n"), strict=True):
+        assert brief == line if len(line) <= 300 else brief == f"{line[:200]} … {line[-60:]}"
 
 
 def test_wide_characters_count_double():

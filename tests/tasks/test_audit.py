@@ -15,10 +15,11 @@ from tasks.artifacts.images import save_pixels
 from tasks.artifacts.models import Description, new_encoder, save_encoder
 from tasks.artifacts.tables import load_csv, save_rows, save_table
 from tasks.audit import Params, main
+from tasks.core.adoption import Adoption
 from tasks.core.decisions import parse_decisions
-from tasks.core.encoder import Architecture
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
+from tests.nets import tiny
 
 CLASSES = ["ant", "bee <b>", "cat"]
 PARAMS = load_yaml(Path(__file__).parents[2] / "params.yaml")["audit"] | {"num_landmarks": 50}
@@ -26,7 +27,8 @@ OUTPUTS = (
     *("labels.parquet", "queue.csv", "review.html", "audit.json"),
     *("embeddings.npy", "duplicates.parquet"),
 )
-LIMITS = Limits(max_file_bytes=10**6, max_pixels=10**6, max_frames=1)
+ADOPTION = Adoption(score=0.8, fresh_score=0.7, gain=0.1, low=-0.02, high=0.2, adopted=False)
+LIMITS = Limits(max_file_bytes=10**6, max_pixels=10**6, max_frames=1, min_size=1)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,13 @@ def folder(tmp_path_factory):
     for split, rows in (("train", (0, 110)), ("val", (110, 130)), ("test", (130, 150))):
         save_rows(np.arange(*rows), folder / f"{split}.npy")
     description = Description(
-        architecture=Architecture(width=4, depth=1, num_stages=2, activation="relu"),
+        architecture=tiny(),
         mean=[0.5] * 3,
         std=[0.3] * 3,
         canonical=Canonical(size=128, channels=3, resize="crop", limits=LIMITS),
         classes=[],
         fingerprint={},
+        adoption=ADOPTION,
     )
     torch.manual_seed(0)
     save_encoder(new_encoder(description), description, folder / "encoder")

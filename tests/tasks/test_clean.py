@@ -8,17 +8,18 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.images import Images, RawImage, raw_table
 from tasks.artifacts.memory import link
-from tasks.clean import find_dropped, write_images
+from tasks.clean import Params, find_dropped, write_images
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical, canonical_pixels
 from tasks.decoding import clean_row_group
 from tasks.pool import Piece, Workers
 
-LIMITS = Limits(max_file_bytes=10_000, max_pixels=10_000, max_frames=1)
+LIMITS = Limits(max_file_bytes=10_000, max_pixels=10_000, max_frames=1, min_size=1)
 CANONICAL = Canonical(size=6, channels=1, resize="squash", limits=LIMITS)
 
 
@@ -123,3 +124,23 @@ def test_pixels_lie_as_the_manifest_numbers_them(raw, tmp_path):
     images = Images(tmp_path / "images")
     expected = [canonical_pixels(png(number), "x", CANONICAL) for _, number in fewer]
     assert len(images) == 3 and (images[np.arange(3)] == np.stack(expected)).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"classes": {"a": ""}}, "this is empty"),
+        ({"classes": {"a": "b "}}, "expected 'b', in Unicode's composed form"),
+        ({"classes": {"a": "b\nc"}}, "no control characters"),
+        ({"ignored": [" "]}, "this is empty"),
+        (
+            {"classes": {"a": "b"}, "ignored": ["a"]},
+            r"\['a'\]: named in `classes` and in `ignored`",
+        ),
+    ],
+)
+def test_a_name_that_would_have_no_effect_is_refused(changed, told):
+    good = {"image_size": 8, "channels": 1, "resize": "pad", "classes": {}, "ignored": []}
+    Params.model_validate(good)
+    with pytest.raises(ValidationError, match=told):
+        Params.model_validate({**good, **changed})

@@ -1,35 +1,50 @@
-"""A classifier learns from mixed images and made-up embeddings too, and repeatably."""
+"""A classifier learns by every strategy, loss and optimiser, from mixed images too, repeatably."""
 
 from pathlib import Path
+from typing import Any
 
-import albumentations as A
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from tasks.artifacts.embeddings import Synthetic
 from tasks.artifacts.images import Images, save_pixels
-from tasks.core.encoder import Architecture, Classifier, Encoder
+from tasks.core.encoder import Classifier
+from tasks.core.errors import ParamsError, TilthError
 from tasks.core.inference import run_net
 from tasks.core.mixing import Mixing
 from tasks.core.policy import build_policy
-from tasks.core.probe import fit_head
-from tasks.finetune import Epoch, Lesson, Params, Place, finetune, probe
+from tasks.finetune import Epoch, Params, _refuse_mixtures, finetune, keep_best
+from tasks.labelled import Labelled, Place
+from tests.nets import small_classifier
 
-PARAMS = Params(
-    initialisation="scratch",
-    probe_steps=0,
-    probe_penalty=0.0,
-    epochs=4,
-    warmup_epochs=0,
-    patience=4,
-    batch_size=16,
-    learning_rate=0.01,
-    weight_decay=0.0,
-    dropout=0.0,
-    label_smoothing=0.1,
-)
 PLACE = Place(torch.device("cpu"), "float32", 0)
+OFF: dict[str, Any] = {"l1_penalty": 0.0, "clip_norm": 0.0, "ema_decay": 0.0}
+SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True,
+       "weight_decay": 0.001, **OFF}  # fmt: skip
+ADAMW = {"name": "adamw", "learning_rate": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8,
+         "weight_decay": 0.0, **OFF}  # fmt: skip
+LOGISTIC = {"name": "logistic", "penalty": 0.01, "steps": 100}
+COSINE = {"name": "cosine", "warmup_epochs": 1}
+UNWEIGHTED = {"label_smoothing": 0.0, "class_weights": {"name": "none"}}
+SECTION: dict[str, Any] = {
+    "initialisation": "pretrained",
+    "probe": {"name": "none"},
+    "strategy": {"name": "full", "encoder_rate_fraction": 1.0},
+    "loss": {"name": "balanced_softmax", "label_smoothing": 0.1},
+    "optimiser": ADAMW,
+    "schedule": {"name": "constant"},
+    "epochs": 4,
+    "patience": 4,
+    "batch_size": 16,
+    "dropout": 0.0,
+    "least_batch_norm_rows": 0,
+    "refit": {"name": "none"},
+}
+
+
+def params(**changed: Any) -> Params:
+    return Params.model_validate({**SECTION, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -42,98 +57,178 @@ def pixels(tmp_path_factory) -> Images:
     return Images(folder)
 
 
-def learn(pixels: Images, mixup_alpha: float, cutmix_alpha: float) -> list[Epoch]:
-    lesson = Lesson(
+def labelled(pixels: Images, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0) -> Labelled:
+    return Labelled(
         pixels,
-        np.arange(90),
-        np.arange(90, 120),
-        np.arange(120) % 3,
-        np.ones(120, dtype=np.float32),
-        torch.full((3,), 1 / 3),
-        build_policy([], pixels.image_shape),
-        Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha),
+        rows=np.arange(90),
+        val=np.arange(90, 120),
+        codes=np.arange(120) % 3,
+        weights=np.ones(120, dtype=np.float32),
+        classes=["a", "b", "c"],
+        counts=np.array([30, 30, 30]),
+        policy=build_policy([], pixels.image_shape),
+        mixing=Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha),
     )
+
+
+def begin() -> Classifier:
     torch.manual_seed(0)
-    architecture = Architecture(width=4, depth=1, num_stages=2, activation="relu")
-    encoder = Encoder(architecture, [0.5], [0.25])
-    classifier = Classifier(encoder, architecture.embedding_width, 3, 0.0)
-    return list(finetune(classifier, lesson, PARAMS, PLACE))
+    return small_classifier()
+
+
+def learn(pixels: Images, alphas: tuple[float, float] = (0.0, 0.0), **changed) -> list[Epoch]:
+    taught = finetune(begin(), labelled(pixels, *alphas), params(**changed), PLACE)
+    return [epoch for epoch, _ in taught]
 
 
 @pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_it_learns_repeatably_with_what_is_mixed(pixels, alphas):
-    epochs = learn(pixels, *alphas)
-    assert epochs == learn(pixels, *alphas)
+    epochs = learn(pixels, alphas)
+    assert epochs == learn(pixels, alphas)
     assert [epoch.epoch for epoch in epochs] == [0, 1, 2, 3, 4]
     assert epochs[0].val_balanced_accuracy < 0.7 < max(e.val_balanced_accuracy for e in epochs)
     assert epochs[-1].val_loss < epochs[0].val_loss
 
 
 def test_mixtures_are_harder_to_fit(pixels):
-    plain = learn(pixels, 0.0, 0.0)[-1].train_loss
+    plain = learn(pixels)[-1].train_loss
     for alphas in ((1.0, 0.0), (0.0, 1.0)):
-        assert learn(pixels, *alphas)[-1].train_loss > plain
+        assert learn(pixels, alphas)[-1].train_loss > plain
 
 
-CLASSES = ["a", "b", "c"]
-PROBED = PARAMS.model_copy(update={"probe_steps": 100, "probe_penalty": 0.01})
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"strategy": {"name": "gradual", "epochs_per_layer": 1}, "epochs": 8},
+        {"strategy": {"name": "layerwise", "rate_decay": 0.7}},
+        {"loss": {"name": "cross_entropy", **UNWEIGHTED}, "optimiser": SGD},
+        {"loss": {"name": "focal", "gamma": 1.0, **UNWEIGHTED}},
+        {"loss": {"name": "ldam", "max_margin": 1.0, **UNWEIGHTED}},
+        {"loss": {"name": "generalised_cross_entropy", "q": 0.7, **UNWEIGHTED}, "epochs": 8},
+        {"loss": {"name": "early_learning", "strength": 1.0, "momentum": 0.7, **UNWEIGHTED}},
+        {"schedule": COSINE, "optimiser": {**ADAMW, "clip_norm": 1.0}},
+        {"least_batch_norm_rows": 91, "epochs": 8},
+    ],
+)  # fmt: skip
+def test_it_learns_repeatably_however_it_is_asked_to(pixels, changed):
+    epochs = learn(pixels, **changed)
+    assert epochs == learn(pixels, **changed)
+    assert max(epoch.val_balanced_accuracy for epoch in epochs) > 0.8
+    assert epochs[-1].val_loss < epochs[0].val_loss
 
 
-def taught(folder, synthetic: Synthetic) -> tuple[Classifier, Lesson]:
-    torch.manual_seed(0)
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
-    folder.mkdir(exist_ok=True)
-    save_pixels(pixels, folder / "a.npy")
-    codes = np.repeat([0, 1, 2], [20, 9, 1])
-    lesson = Lesson(
-        Images(folder),
-        rows=np.array([*range(30), 29, 29]),
-        val=np.arange(3),
-        codes=codes,
-        weights=np.linspace(0.1, 1, 30, dtype=np.float32),
-        priors=torch.ones(3) / 3,
-        policy=A.Compose([]),
-        mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=0.0),
-    )
-    architecture = Architecture(width=4, depth=1, num_stages=1, activation="relu")
-    classifier = Classifier(Encoder(architecture, [0.5], [0.3]), 4, 3, 0.0)
-    probe(classifier, lesson, synthetic, CLASSES, PROBED, PLACE)
-    return classifier, lesson
+def test_a_frozen_encoder_stays_to_the_byte(pixels):
+    classifier = begin()
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    frozen = params(strategy={"name": "frozen"}, optimiser={**ADAMW, "weight_decay": 0.5})
+    list(finetune(classifier, labelled(pixels), frozen, PLACE))
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("encoder."), name
 
 
-def test_the_head_is_fitted_to_rows_and_made_up_embeddings_together(tmp_path):
-    made_up = np.random.default_rng(1).normal(size=(19, 4)).astype(np.float32) + 3
-    synthetic = Synthetic(made_up, np.array(["c"] * 18 + ["a"]))
-    classifier, lesson = taught(tmp_path / "i", synthetic)
-    embeddings = run_net(
-        classifier.encoder, lesson.pixels, np.arange(30), PLACE.device, PLACE.precision
-    )
-    expected = fit_head(
-        torch.from_numpy(np.concatenate([embeddings, made_up])),
-        torch.tensor([*lesson.codes, *[2] * 18, 0]),
-        torch.tensor([*lesson.weights, *[1.0] * 19]),
-        torch.tensor([21, 9, 19]) / 49,
-        PROBED.probe_penalty,
-        PROBED.probe_steps,
-    )
-    torch.testing.assert_close(classifier.head.weight.data, expected.weight_KD)
-    torch.testing.assert_close(classifier.head.bias.data, expected.bias_K)
-    predicted = classifier.head(torch.from_numpy(made_up[:18])).argmax(dim=1)
-    assert (predicted == 2).all()
+@pytest.mark.parametrize(("least", "moves"), [(90, True), (91, False)])
+def test_statistics_stay_where_rows_are_few(pixels, least, moves):
+    classifier = begin()
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    list(finetune(classifier, labelled(pixels), params(least_batch_norm_rows=least), PLACE))
+    after = classifier.state_dict()
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(after[name], before[name]) != moves for name in statistics)
+    assert not torch.equal(after["encoder.net.stem.0.weight"], before["encoder.net.stem.0.weight"])
 
 
-def test_without_any_the_head_is_that_of_the_rows(tmp_path):
-    nothing = Synthetic(np.empty((0, 4), np.float32), np.empty(0, str))
-    classifier, lesson = taught(tmp_path / "i", nothing)
-    embeddings = run_net(
-        classifier.encoder, lesson.pixels, np.arange(30), PLACE.device, PLACE.precision
-    )
-    expected = fit_head(
-        torch.from_numpy(embeddings),
-        torch.from_numpy(lesson.codes),
-        torch.from_numpy(lesson.weights),
-        torch.tensor([20, 9, 1]) / 30,
-        PROBED.probe_penalty,
-        PROBED.probe_steps,
-    )
-    torch.testing.assert_close(classifier.head.weight.data, expected.weight_KD)
+def test_rates_are_told_by_epoch(pixels):
+    schedule = {"name": "step", "after_epochs": [1, 3], "factor": 0.1}
+    rates = [epoch.learning_rate for epoch in learn(pixels, schedule=schedule)]
+    assert rates == pytest.approx([0.0, 0.01, 0.001, 0.001, 0.0001])
+
+
+def test_the_rate_falls_when_val_grows_no_better(pixels):
+    """A rate that is far too high keeps val from growing better."""
+    changed = {"optimiser": {**ADAMW, "learning_rate": 1.0}, "epochs": 12, "patience": 12}
+    plateau = {"name": "plateau", "factor": 0.01, "patience": 0}
+    rates = [epoch.learning_rate for epoch in learn(pixels, schedule=plateau, **changed)][1:]
+    assert rates[0] == pytest.approx(1.0) and rates[-1] < 0.1
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_best_weights_come_back_and_are_those_that_were_measured(pixels):
+    averaged = params(optimiser={**ADAMW, "learning_rate": 0.05, "ema_decay": 0.9}, epochs=6)
+    classifier, lesson = begin(), labelled(pixels)
+    judged = {}
+
+    def remembered():
+        for epoch, net in finetune(classifier, lesson, averaged, PLACE):
+            judged[epoch.epoch] = run_net(net, pixels, lesson.val, PLACE.device, PLACE.precision)
+            yield epoch, net
+
+    best, history = keep_best(classifier, remembered(), averaged, lambda epoch: None)
+    assert best.val_loss == min(epoch.val_loss for epoch in history)
+    found = run_net(classifier, pixels, lesson.val, PLACE.device, PLACE.precision)
+    np.testing.assert_array_equal(found, judged[best.epoch])
+
+
+def test_it_stops_when_patience_is_over(pixels):
+    hopeless = params(optimiser={**ADAMW, "learning_rate": 1e-12}, epochs=9, patience=2)
+    taught = finetune(classifier := begin(), labelled(pixels), hopeless, PLACE)
+    best, history = keep_best(classifier, taught, hopeless, lambda epoch: None)
+    assert len(history) <= best.epoch + 3 < 10
+
+
+def test_a_loss_that_is_not_finite_ends_it(pixels):
+    with pytest.raises(TilthError, match=r"finetune\.optimiser\.learning_rate"):
+        learn(pixels, optimiser={**SGD, "learning_rate": 1e30}, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"initialisation": "scratch", "strategy": {"name": "frozen"}}, "nothing was"),
+        (
+            {"initialisation": "scratch", "strategy": {"name": "layerwise", "rate_decay": 0.5}},
+            "expected strategy full",
+        ),
+        (
+            {
+                "strategy": {"name": "frozen"},
+                "refit": {
+                    "name": "embeddings",
+                    "sampler": "none",
+                    "arguments": {},
+                    "probe": LOGISTIC,
+                },
+            },
+            "refit would throw away the head",
+        ),
+        ({"schedule": {"name": "cosine", "warmup_epochs": 5}}, "never be reached"),
+        ({"schedule": {"name": "plateau", "factor": 0.1, "patience": 2}, "patience": 3},
+         "learning would stop before"),
+        (
+            {
+                "loss": {
+                    "name": "ldam",
+                    "max_margin": 1.0,
+                    "label_smoothing": 0.0,
+                    "class_weights": {"name": "inverse_frequency", "from_epoch": 5},
+                }
+            },
+            "would never begin",
+        ),
+        ({"refit": {"name": "embeddings", "sampler": "SMOOTE", "arguments": {}, "probe": LOGISTIC}},
+         "imbalanced-learn has no sampler 'SMOOTE'"),
+        ({"refit": {"name": "embeddings", "sampler": "none", "arguments": {"k_neighbors": 3},
+                    "probe": LOGISTIC}}, "no sampler, no arguments"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_refused(changed, words):
+    with pytest.raises(ValidationError, match=words):
+        params(**changed)
+
+
+def test_a_loss_with_a_memory_refuses_mixtures(pixels):
+    remembering = {"name": "early_learning", "strength": 1.0, "momentum": 0.7, **UNWEIGHTED}
+    with pytest.raises(ParamsError, match="a mixture is none of them"):
+        _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params(loss=remembering))
+    _refuse_mixtures(labelled(pixels), params(loss=remembering))
+    _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params())

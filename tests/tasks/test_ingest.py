@@ -242,17 +242,49 @@ def test_a_source_that_cannot_be_read_stops_the_run(root, tmp_path):
         run(params({"a": folder(root), "b": folder(tmp_path / "empty")}), tmp_path / "out")
 
 
+GOOD = {
+    "snapshot": "a",
+    "keep_metadata": False,
+    "shard_bytes": 100_000,
+    "sources": {"d": {"type": "digits"}},
+}
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"shard_bytes": 10}, {"snapshot": ""}, {"snapshot": 1}, {"sources": {}}, {"more": 1}],
 )
 def test_other_params_are_refused(changed):
-    good = {
-        "snapshot": "a",
-        "keep_metadata": False,
-        "shard_bytes": 100_000,
-        "sources": {"d": {"type": "digits"}},
-    }
-    Params.model_validate(good)
+    Params.model_validate(GOOD)
     with pytest.raises(ValidationError):
-        Params.model_validate({**good, **changed})
+        Params.model_validate({**GOOD, **changed})
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([""], "1 to 100 characters"),
+        (["x" * 101], "1 to 100 characters"),
+        (["a/../b"], "without slash"),
+        (["a\\b"], "without slash"),
+        ([".."], "without slash"),
+        (["a\0b"], "U\\+0000, which nobody sees"),
+        (["a\nb"], "U\\+000A, which nobody sees"),
+        (["a\u202eb"], "U\\+202E, which nobody sees"),
+        (["a\u2028b"], "U\\+2028, which nobody sees"),
+        ([" a"], "without space around it"),
+        (["e\u0301"], "expected 'é', in Unicode's composed form"),
+        (["photos", "Photos"], "'Photos' and 'photos' differ in case, space or form alone"),
+        (["a b", "a  b"], "differ in case, space or form alone"),
+        (["\uff41", "a"], "differ in case, space or form alone"),
+    ],
+)
+def test_names_of_sources_can_be_read_and_told_apart(names, told):
+    with pytest.raises(ValidationError, match=told):
+        Params.model_validate({**GOOD, "sources": {name: {"type": "digits"} for name in names}})
+
+
+def test_names_of_sources_may_be_any_other_text():
+    names = ["photos 2026", "猫", "é", "a.b-c_d", "<b>&", "=1+1", "...", "-"]
+    read = Params.model_validate({**GOOD, "sources": {key: {"type": "digits"} for key in names}})
+    assert list(read.sources) == names

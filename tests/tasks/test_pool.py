@@ -15,7 +15,7 @@ from tasks.core.gate import Limits
 from tasks.decoding import MeasuredGroup, measure_row_group, wanted_images
 from tasks.pool import Piece, Salvaged, Workers, find_pieces, intact
 
-LIMITS = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1)
+LIMITS = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1, min_size=1)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_torn_shard_is_told(tmp_path):
 def test_results_come_in_order_of_pieces(shards, num_workers):
     pieces = find_pieces(dict.fromkeys(shards))
     with Workers(num_workers, measure_row_group) as workers:
-        results = list(workers.map(pieces, (LIMITS, 1)))
+        results = list(workers.map(pieces, (LIMITS,)))
     assert [piece for piece, _ in results] == pieces
     groups = [group for _, group in results if isinstance(group, MeasuredGroup)]
     ids = [image_id for group in groups for image_id, _ in group.measured]

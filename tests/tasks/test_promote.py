@@ -13,13 +13,14 @@ from tasks.core.errors import ArtifactError
 from tasks.core.inference import run_net, softmax
 from tasks.core.metrics import measure_predictions
 from tasks.promote import NO_CHAMPION, WEIGHTS, Params, find_champion, judge, score
+from tests.nets import tiny
 
 
 def params(value: dict, change: dict) -> Params:
     return Params.model_validate({"value": value, "change": change})
 
 
-LIMITS = {"max_file_bytes": 999, "max_pixels": 99, "max_frames": 1}
+LIMITS = {"max_file_bytes": 999, "max_pixels": 99, "max_frames": 1, "min_size": 1}
 CHANGE = {"balanced_accuracy": 0.01, "log_loss": 0.05}
 
 
@@ -90,15 +91,16 @@ def judged(tmp_path):
     torch.manual_seed(0)
     description = Description.model_validate(
         {
-            "architecture": {"width": 4, "depth": 1, "num_stages": 1, "activation": "relu"},
+            "architecture": tiny(num_stages=1),
             "mean": [0.5],
             "std": [0.2],
             "canonical": {"size": 6, "channels": 1, "resize": "crop", "limits": LIMITS},
             "classes": ["a", "b"],
             "fingerprint": {},
+            "adoption": None,
         }
     )
-    net = Classifier(new_encoder(description), 4, 2, 0.0)
+    net = Classifier(new_encoder(description), 2, 0.0)
     save_classifier(net, description, tmp_path / "w")
     pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 1), dtype=np.uint8)
     save_pixels(pixels, tmp_path / "i.npy")

@@ -83,8 +83,9 @@ def mistaken(project) -> tuple[int, str]:
     params["validate"]["expectations"]["raw"] = [
         {"type": "expectation", "name": "ExpectNothing", "arguments": {}, "severity": "warning"}
     ]
-    del params["finetune"]["learning_rate"]
-    params["finetune"]["learning_rte"] = 0.5
+    del params["finetune"]["optimiser"]["learning_rate"]
+    params["finetune"]["optimiser"]["learning_rte"] = 0.5
+    params["finetune"]["loss"]["name"] = "hinge"
     params["promote"]["change"] = {}
     params["finetun"] = {}
     del params["export"]
@@ -117,8 +118,9 @@ def test_mistakes_end_with_status_1_in_one_message(mistaken):
         "augment.transforms: Value error, no preset 'lite'; expected one of ['digits', ",
         "rebalance: Value error, SMOTE: SMOTE.__init__() got an unexpected keyword argument",
         "validate.expectations.raw.0: Value error, Great Expectations has no 'ExpectNothing'",
-        "finetune.learning_rte: Extra inputs are not permitted (given: 0.5)",
-        "finetune.learning_rate: Field required",
+        "finetune.optimiser.learning_rte: Extra inputs are not permitted (given: 0.5)",
+        "finetune.optimiser.learning_rate: Field required",
+        "finetune.loss: Input tag 'hinge' found using 'name' does not match any of the expected",
         "promote.change: Dictionary should have at least 1 item",
     ],
 )

@@ -57,7 +57,7 @@ MIXED = {"a": png(1), "b": b"", "c": png(2)[:60], "d": png(3, 3), "e": png(4, 20
 
 def test_each_image_is_measured_or_rejected_with_a_reason(tmp_path):
     path = shard(tmp_path / "s.parquet", MIXED)
-    group = measure_row_group(Piece(path, 0, True, None), LIMITS, 4)
+    group = measure_row_group(Piece(path, 0, True, None), LIMITS)
     assert {one.image_id: one.reason for one in group.rejected} == {
         "b": "empty",
         "c": "truncated",
@@ -73,7 +73,7 @@ def test_each_image_is_measured_or_rejected_with_a_reason(tmp_path):
 
 def test_only_wanted_images_are_measured(tmp_path):
     path = shard(tmp_path / "s.parquet", MIXED)
-    group = measure_row_group(Piece(path, 0, True, frozenset("fb")), LIMITS, 4)
+    group = measure_row_group(Piece(path, 0, True, frozenset("fb")), LIMITS)
     assert [image_id for image_id, _ in group.measured] == ["f"]
     assert [one.image_id for one in group.rejected] == ["b"]
 

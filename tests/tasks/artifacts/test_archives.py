@@ -411,6 +411,18 @@ def test_a_gzipped_tar_that_explodes_is_refused_early(tmp_path, name):
         listed(file)
 
 
+@makers
+def test_of_many_members_little_is_remembered(tmp_path, make):
+    num_members = 10_000
+    names = [f"cat/{number:05d}.png" for number in range(num_members)]
+    file = make(tmp_path / "a", [(name, b"x") for name in reversed(names)])
+    with peak_below(1000 * num_members):
+        place = find_archive(file)
+        assert place
+        paths = [arrival.path for arrival in list_archive(place, [])]
+    assert paths == names
+
+
 def test_archives_within_are_not_opened(tmp_path):
     inner = make_zip(tmp_path / "inner.zip", [("cat/a.png", b"A")]).read_bytes()
     file = make_zip(tmp_path / "a.zip", [("cat/inner.zip", inner), ("cat/b.png", inner)])

@@ -1,6 +1,7 @@
 """Folders give their images in order; what is wrong with one is told, what leads out is refused."""
 
 import os
+import socket
 import unicodedata
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_unlabelled_folders_have_no_label(tmp_path):
         ("more/deep/c.png", None, None),
         ("train/cat/a.png", "train", "cat"),
     ]
+
+
+@pytest.mark.parametrize("named", ["nowhere", "More", "more/deep", "train/cat", "", "."])
+def test_an_unlabelled_folder_that_is_not_there_is_told(tmp_path, named):
+    make(tmp_path, "train/cat/a.png", "more/deep/c.png")
+    with pytest.raises(SourceError, match=r"`unlabelled` names .* as \['more', 'train'\]"):
+        listed(tmp_path, "more", named)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +160,14 @@ def test_a_named_pipe_does_not_hold_the_run(tmp_path):
         b"",
         "unreadable: is not a regular file",
     )
+
+
+def test_a_socket_is_a_problem_of_one_image(tmp_path, monkeypatch):
+    make(tmp_path, "cat/a.png")
+    monkeypatch.chdir(tmp_path / "cat")  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind("socket.png")
+        assert listed(tmp_path)[1].problem.startswith("unreadable: ")
 
 
 def test_what_cannot_be_read_is_a_problem(tmp_path):

@@ -80,6 +80,11 @@ def test_labels_are_text_whatever_they_look_like(root, label):
     [
         (b"", "it is empty"),
         (b"path,label\n", "has a header but no rows"),
+        (
+            b"path,label,Split\na.png,cat,val\n",
+            r"has the columns \['Split'\], which would not be read",
+        ),
+        (b"path,label, sha256\na.png,cat,x\n", r"has the columns \[' sha256'\], which would not"),
         (b"path\na.png\n", r"lacks the columns \['label'\]"),
         (b"label\ncat\n", r"lacks the columns \['path'\]"),
         (b"Path,Label\na.png,cat\n", r"lacks the columns \['path', 'label'\].*found \['Path'"),

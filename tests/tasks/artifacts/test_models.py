@@ -12,23 +12,25 @@ from tasks.artifacts.models import (
     save_encoder,
 )
 from tasks.artifacts.weights import load_weights, save_weights
-from tasks.core.encoder import Architecture, Classifier
+from tasks.core.encoder import Classifier
 from tasks.core.errors import ArtifactError
 from tasks.core.gate import Limits
 from tasks.core.pixels import Canonical
+from tests.nets import tiny
 
-LIMITS = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1)
+LIMITS = Limits(max_file_bytes=1000, max_pixels=100, max_frames=1, min_size=1)
 PIXELS = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 
 def described(classes: list[str], **changed) -> Description:
     values = {
-        "architecture": Architecture(width=4, depth=1, num_stages=2, activation="relu"),
+        "architecture": tiny(),
         "mean": [0.4, 0.5, 0.6],
         "std": [0.2, 0.2, 0.3],
         "canonical": Canonical(size=8, channels=3, resize="pad", limits=LIMITS),
         "classes": classes,
         "fingerprint": {"stage": "x", "run": {"seed": 0}},
+        "adoption": None,
     }
     return Description.model_validate({**values, **changed})
 
@@ -46,7 +48,7 @@ def classifier_file(tmp_path):
     torch.manual_seed(0)
     description = described(["cat", "dog", "ü"])
     save_classifier(
-        Classifier(new_encoder(description), 8, 3, 0.5), description, tmp_path / "classifier"
+        Classifier(new_encoder(description), 3, 0.5), description, tmp_path / "classifier"
     )
     return tmp_path / "classifier"
 
@@ -61,7 +63,7 @@ def test_an_encoder_comes_back(encoder_file):
 
 def test_a_classifier_comes_back(classifier_file):
     torch.manual_seed(0)
-    expected = Classifier(new_encoder(described(["cat", "dog", "ü"])), 8, 3, 0.5).eval()
+    expected = Classifier(new_encoder(described(["cat", "dog", "ü"])), 3, 0.5).eval()
     classifier, description = load_classifier(classifier_file)
     assert description.classes == ["cat", "dog", "ü"]
     assert torch.equal(classifier.eval()(PIXELS), expected(PIXELS))
@@ -89,8 +91,8 @@ def test_a_classifier_is_not_taken_for_an_encoder(classifier_file):
     "changed",
     [
         {"classes": ["cat", "dog"]},
-        {"architecture": {"width": 8, "depth": 1, "num_stages": 2, "activation": "relu"}},
-        {"architecture": {"width": 4, "depth": 2, "num_stages": 2, "activation": "relu"}},
+        {"architecture": {**tiny().model_dump(), "width": 8}},
+        {"architecture": {**tiny().model_dump(), "depth": 2}},
         {"mean": [0.5], "std": [0.2]},
     ],
 )
@@ -104,7 +106,7 @@ def test_weights_that_do_not_fit_are_refused(classifier_file, changed):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"architecture": {"width": 10**6, "depth": 1, "num_stages": 2, "activation": "relu"}},
+        {"architecture": {**tiny().model_dump(), "width": 10**6}},
         {"canonical": {"size": 0, "channels": 3, "resize": "pad", "limits": LIMITS.model_dump()}},
         {"classes": "cat"},
         {"more": 1},

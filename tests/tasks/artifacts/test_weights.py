@@ -2,7 +2,9 @@
 
 import json
 import struct
+from pathlib import Path
 
+import joblib
 import pytest
 import torch
 from safetensors.torch import save
@@ -54,10 +56,25 @@ def test_a_truncated_file_is_refused(file, keep):
         load_weights(file)
 
 
-def test_a_pickled_model_is_refused(tmp_path):
-    torch.save(TENSORS, tmp_path / "w.pt")
+class Hostile:
+    """Runs code in whoever unpickles it."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("dump", [torch.save, joblib.dump], ids=["torch", "joblib"])
+def test_a_pickled_model_is_refused_and_its_code_not_run(tmp_path, dump):
+    mark, file = tmp_path / "ran", tmp_path / "w"
+    dump(Hostile(mark), file)
     with pytest.raises(ArtifactError, match="is not a readable safetensors file"):
-        load_weights(tmp_path / "w.pt")
+        load_weights(file)
+    assert not mark.exists()
+    joblib.load(file) if dump is joblib.dump else torch.load(file, weights_only=False)
+    assert mark.exists()
 
 
 def rewritten(data: bytes, change) -> bytes:

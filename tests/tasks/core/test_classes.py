@@ -28,9 +28,12 @@ def test_labels_pass_unchanged_where_nothing_is_asked(dtype):
     pd.testing.assert_series_equal(labels, before)
 
 
-@pytest.mark.parametrize(("renamed", "ignored"), [({"cta": "cat"}, []), ({}, ["cta"])])
-def test_an_unknown_class_is_named_beside_those_that_there_are(renamed, ignored):
-    with pytest.raises(ParamsError, match=r"\['cta'\].*\['cat', 'dog', 'fox'\]"):
+@pytest.mark.parametrize(
+    ("renamed", "ignored", "key"),
+    [({"cta": "cat"}, [], "clean.classes"), ({}, ["cta"], "clean.ignored")],
+)
+def test_an_unknown_class_is_named_beside_those_that_there_are(renamed, ignored, key):
+    with pytest.raises(ParamsError, match=rf"{key} names \['cta'\].*\['cat', 'dog', 'fox'\]"):
         map_classes(LABELS, renamed, ignored)
 
 

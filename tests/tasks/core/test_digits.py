@@ -143,3 +143,9 @@ def test_all_rows_may_bear_a_fault_when_the_shares_ask_for_it():
 def test_shares_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         Faults(**{**NONE, **wrong})
+
+
+@pytest.mark.parametrize("label", ["11", "-1", "eight", "", " 8", "8\n", "٣"])
+def test_a_class_that_no_digit_has_cannot_be_thinned(label):
+    with pytest.raises(ValidationError, match=r"match pattern '\^\[0-9\]\$'"):
+        Faults(**{**NONE, "thinned": {label: 0.5}})

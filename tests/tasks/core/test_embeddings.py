@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from tasks.core.embeddings import feature_spread, knn_accuracy, normalise, vote_of_neighbours
+from tasks.core.embeddings import (
+    effective_rank,
+    feature_spread,
+    has_collapsed,
+    knn_accuracy,
+    normalise,
+    vote_of_neighbours,
+)
 
 
 def reference_knn(train, labels, val, val_labels) -> float:
@@ -76,3 +83,44 @@ def test_feature_spread_falls_with_lost_directions():
     collapsed = gaussian.copy()
     collapsed[:, 4:] = 0
     assert feature_spread(collapsed) < 0.5 < 0.9 < feature_spread(gaussian)
+
+
+def reference_effective_rank(rows: np.ndarray) -> float:
+    values = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    shares = [value / values.sum() for value in values if value > 0]
+    return math.exp(-sum(share * math.log(share) for share in shares))
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (6, 40), (20, 20), (2, 3)])
+def test_effective_rank_is_the_entropy_of_the_singular_values(shape):
+    rows = np.random.default_rng(0).normal(size=shape) * np.linspace(0.1, 3, shape[1]) + 5
+    assert effective_rank(rows) == pytest.approx(reference_effective_rank(rows), rel=1e-5)
+    assert 1 <= effective_rank(rows) <= min(shape[0] - 1, shape[1]) + 1e-9
+
+
+def test_effective_rank_counts_equal_directions():
+    for num_directions in (1, 3, 8):
+        axes = np.zeros((2 * num_directions, 10))
+        for axis in range(num_directions):
+            axes[2 * axis, axis], axes[2 * axis + 1, axis] = 1, -1
+        assert effective_rank(axes + 0.7) == pytest.approx(num_directions, rel=1e-6)
+    assert effective_rank(np.ones((5, 4))) == 0
+
+
+def spread_and_rank(embeddings: np.ndarray) -> tuple[float, float, float]:
+    return feature_spread(embeddings), 0.9, effective_rank(embeddings)
+
+
+def test_planted_collapses_are_told_and_poor_encoders_are_not():
+    rng = np.random.default_rng(0)
+    # As convolutional nets give them: positive, and so less far apart than directions could be.
+    fresh = rng.gamma(2.0, size=(400, 64))
+    point = fresh[:1] + 1e-6 * rng.normal(size=fresh.shape)
+    near_point = 10 + 0.05 * fresh
+    line = rng.normal(size=(400, 1)) * rng.normal(size=(1, 64)) + 1e-3 * fresh
+    assert not has_collapsed(*spread_and_rank(fresh))
+    assert not has_collapsed(*spread_and_rank(rng.normal(size=(400, 8)) @ rng.normal(size=(8, 64))))
+    for collapsed in (point, near_point, line):
+        assert has_collapsed(*spread_and_rank(collapsed))
+    # Where only the projector has collapsed, the encoder learns no more.
+    assert has_collapsed(0.6, 0.03, 10.0)

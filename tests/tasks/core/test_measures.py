@@ -13,7 +13,7 @@ from tasks.core.gate import Limits
 from tasks.core.measures import MEASURED_SIZE, Measures, measure
 from tasks.core.pixels import Picture, decode
 
-LIMITS = Limits(max_file_bytes=100_000_000, max_pixels=100_000_000, max_frames=1)
+LIMITS = Limits(max_file_bytes=100_000_000, max_pixels=100_000_000, max_frames=1, min_size=1)
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:

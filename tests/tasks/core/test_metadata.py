@@ -429,6 +429,14 @@ def test_what_decodes_in_spite_of_damage_decodes_to_the_same_pixels(data):
     assert same_pixels(before, strip_metadata(before))
 
 
+def test_a_jpeg_whose_first_segment_is_cut_short_stays_one():
+    before = bytearray(secretive("JPEG", 6))
+    assert before[2:6] == b"\xff\xe0\x00\x10"
+    before[5] = 2
+    after = strip_metadata(bytes(before))
+    assert b"SECRET" not in after and same_pixels(bytes(before), after)
+
+
 def test_a_wrong_bit_in_coded_data_is_no_segment():
     plain = bytearray(saved(Image.fromarray(pixels((200, 200))), "JPEG", quality=95))
     plain[-5000:-4996] = b"\xff\xe5\x01\x00"

@@ -21,7 +21,7 @@ from tasks.core.gate import REASONS, Limits
 from tasks.core.measures import Measures, measure
 from tasks.core.pixels import Canonical, canonical_pixels, decode, fit
 
-LIMITS = Limits(max_file_bytes=10_000_000, max_pixels=25_000_000, max_frames=10)
+LIMITS = Limits(max_file_bytes=10_000_000, max_pixels=25_000_000, max_frames=10, min_size=1)
 ORIENTATION = 0x0112
 
 
@@ -249,7 +249,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(bomb, tmp_path):
         "from tasks.core.errors import ImageError\n"
         "from tasks.core.gate import Limits\n"
         "from tasks.core.pixels import decode\n"
-        "limits = Limits(max_file_bytes=10**7, max_pixels=10**6, max_frames=1)\n"
+        "limits = Limits(max_file_bytes=10**7, max_pixels=10**6, max_frames=1, min_size=1)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
         "    decode(Path(sys.argv[1]).read_bytes(), '', limits)\n"

@@ -165,3 +165,55 @@ def test_alone_a_transform_is_always_applied(images):
 def test_a_transform_that_does_not_fit_the_images_is_refused(name, arguments, message):
     with pytest.raises(ParamsError, match=message):
         policy([{"name": name, "arguments": arguments}])
+
+
+def shifted(share: float, axis: str, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """A soft blob, and where a shift by exactly this share puts it."""
+    bounds = {"x": [0.0, 0.0], "y": [0.0, 0.0], axis: [share, share]}
+    move = Transform(name="Affine", arguments={"translate_percent": bounds, "p": 1.0})
+    y, x = np.mgrid[:size, :size]
+    centre = (size - 1) / 2
+    blob = 255 * np.exp(-((x - centre) ** 2 + (y - centre) ** 2) / (size / 4) ** 2)
+    moved = build_policy([move], (size, size, 1))(image=blob.astype(np.uint8)[..., None])["image"]
+    return blob, moved[..., 0].astype(float)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("axis", ["x", "y"])
+@pytest.mark.parametrize("share", [-0.06, 0.03, 0.06, 0.15])
+def test_a_shift_moves_as_far_as_it_says_at_any_size(share, axis, size):
+    centres = [
+        (np.indices(image.shape)["yx".index(axis)] * image).sum() / image.sum()
+        for image in shifted(share, axis, size)
+    ]
+    assert centres[1] - centres[0] == pytest.approx(share * size, abs=0.1 + 0.01 * size)
+
+
+def test_shifts_by_whole_pixels_are_albumentations_own():
+    arguments = {"translate_px": [-3, 3], "rotate": [-20, 20], "shear": [-5, 5], "p": 0.7}
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    ours, theirs = (
+        A.Compose([made])
+        for made in (
+            build_transform(Transform(name="Affine", arguments=arguments), 16),
+            A.Affine(**arguments),
+        )
+    )
+    for seed in range(20):
+        ours.set_random_seed(seed)
+        theirs.set_random_seed(seed)
+        assert (ours(image=image)["image"] == theirs(image=image)["image"]).all()
+
+
+def test_the_digits_preset_shifts_small_images():
+    (affine, *_) = TypeAdapter(Transforms).validate_python("digits")
+    still = {**affine.arguments, "rotate": 0, "scale": 1, "shear": 0, "p": 1.0}
+    shift = build_policy([affine.model_copy(update={"arguments": still})], (16, 16, 1))
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 1), dtype=np.uint8)
+    moved = [(augment_batch(shift, image, 0, 0, draw) != image).any() for draw in range(50)]
+    assert all(moved)
+    restored = load_policy(json.loads(json.dumps(A.to_dict(shift))))
+    for draw in range(5):
+        assert (
+            augment_batch(restored, image, 1, 0, draw) == augment_batch(shift, image, 1, 0, draw)
+        ).all()

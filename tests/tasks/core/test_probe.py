@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from tasks.core.losses import balanced_softmax_loss
-from tasks.core.probe import fit_head
+from tasks.core.probe import LogisticProbe, RidgeProbe, fit_head, fit_probe, fit_ridge_head
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,75 @@ def test_no_steps_judge_nothing(embeddings):
     head = fit_head(rows, labels, torch.ones(300), torch.ones(3) / 3, 0.01, 1)
     longer = fit_head(rows, labels, torch.ones(300), torch.ones(3) / 3, 0.01, 300)
     assert not torch.allclose(head.weight_KD, longer.weight_KD)
+
+
+@pytest.mark.parametrize("penalty", [1e-4, 0.1, 3.0])
+def test_the_ridge_is_that_of_scikit_learn_but_for_one_factor(embeddings, penalty):
+    rows, labels = embeddings
+    weights, priors = torch.rand(300, generator=torch.manual_seed(1)) + 0.1, PRIORS
+    head = fit_ridge_head(rows, labels, weights, priors, penalty)
+    shares = shares_of(labels, weights)
+    reference = Ridge(alpha=penalty).fit(standardised(rows), np.eye(3)[labels], shares)
+    expected = reference.predict(standardised(rows))
+    found = (rows @ head.weight_KD.T + head.bias_K).numpy()
+    factor = (found * expected).sum() / (expected**2).sum()
+    assert factor > 0
+    assert np.abs(found - factor * expected).max() < 1e-3 * np.abs(found).max()
+
+
+PRIORS = torch.tensor([0.5, 0.3, 0.2])
+
+
+def shares_of(labels: torch.Tensor, weights: torch.Tensor) -> np.ndarray:
+    shares = (weights / PRIORS[labels]).double().numpy()
+    return shares / shares.sum()
+
+
+def test_the_factor_of_the_ridge_is_the_best_for_rows_it_has_not_seen(embeddings):
+    """Leave-one-out by fitting without each row in turn, at the same standardisation."""
+    rows, labels = embeddings
+    rows, labels = rows[:60].double(), labels[:60]
+    weights, penalty = torch.linspace(0.2, 1, 60), 0.05
+    shares, features = shares_of(labels, weights), standardised(rows).numpy()
+    unseen = np.zeros((60, 3))
+    for row in range(60):
+        others = np.arange(60) != row
+        reference = Ridge(alpha=penalty).fit(
+            features[others], np.eye(3)[labels][others], shares[others]
+        )
+        unseen[row] = reference.predict(features[[row]])[0]
+
+    def loss(factor: float) -> float:
+        logits = factor * unseen
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return -(shares * log_p[np.arange(60), labels]).sum()
+
+    head = fit_ridge_head(rows.float(), labels, weights, PRIORS, penalty)
+    whole = Ridge(alpha=penalty).fit(features, np.eye(3)[labels], shares).predict(features)
+    found = (rows.float() @ head.weight_KD.T + head.bias_K).numpy()
+    factor = (found * whole).sum() / (whole**2).sum()
+    best = min(loss(each) for each in np.geomspace(0.1, 100, 3000))
+    assert loss(factor) == pytest.approx(best, abs=1e-4)
+
+
+def test_the_ridge_is_nearly_as_good_as_the_logistic_probe(embeddings):
+    rows, labels = embeddings
+    ones, priors = torch.ones(300), torch.bincount(labels) / 300
+    heads = [
+        fit_probe(probe, rows, labels, ones, priors)
+        for probe in (
+            LogisticProbe(name="logistic", penalty=0.02, steps=300),
+            RidgeProbe(name="ridge", penalty=0.02),
+        )
+    ]
+    right = [(probabilities(head, rows).argmax(axis=1) == labels.numpy()).mean() for head in heads]
+    assert right[1] > right[0] - 0.03 and right[0] > 0.5
+    surprise = [-np.log(probabilities(h, rows)[np.arange(300), labels]).mean() for h in heads]
+    assert surprise[1] < surprise[0] + 0.1
+
+
+def test_the_ridge_bears_constant_features_and_few_rows():
+    rows = torch.cat([torch.randn(6, 9, generator=torch.manual_seed(0)), torch.ones(6, 1)], dim=1)
+    head = fit_ridge_head(rows, torch.arange(6) % 3, torch.ones(6), torch.ones(3) / 3, 1e-3)
+    assert torch.isfinite(head.weight_KD).all() and torch.isfinite(head.bias_K).all()
+    assert head.weight_KD[:, -1].abs().max() < 1e-3

@@ -1,0 +1,145 @@
+"""Whether TPE finds better params than chance: `python -m benchmarks.search`.
+
+digits    scikit-learn's digits, 20 labels a class, 500 rows of val, the rest without labels
+
+The search is that of search.yaml, with either sampler and none of the present values to begin with;
+the encoder is pretrained once per seed. What counts is the best score on val after so many trials.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import pandas as pd
+
+from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
+from benchmarks.pictures import NUM_CLASSES, digits
+from benchmarks.record import ROOT, Row, make_row
+from benchmarks.workspace import temporary_folder
+from tasks import pretrain, trials
+from tasks.artifacts.documents import load_yaml, save_json
+from tasks.artifacts.embeddings import Synthetic, save_synthetic
+from tasks.artifacts.images import save_pixels
+from tasks.artifacts.studies import opened_study, parse_storage
+from tasks.artifacts.tables import save_rows, save_table
+from tasks.core.params import Run
+from tasks.core.policy import build_policy
+from tasks.core.search import Search, with_values
+from tasks.tune import load_search
+from tasks.worker import Worker
+
+NUM_LABELS, NUM_VAL = 20, 500
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "random": {"name": "random"},
+    "tpe": {"name": "tpe", "startup_trials": 10, "multivariate": True},
+}
+AFTER = (10, 20, 30)
+
+
+def save_inputs(folder: Path, seed: int) -> dict[str, dict[str, Path]]:
+    """What both stages read, by stage and argument; an encoder is not among it."""
+    stages = {stage: trials.stage_paths(stage) for stage in ("pretrain", "finetune")}
+    paths = {stage: {n: folder / p for n, p in named.items()} for stage, named in stages.items()}
+    read, tuned = paths["pretrain"], paths["finetune"]
+    pictures = digits("float32")
+    order = np.random.default_rng(seed).permutation(len(pictures.labels_N))
+    val, others = order[:NUM_VAL], order[NUM_VAL:]
+    train = np.concatenate(
+        [others[pictures.labels_N[others] == label][:NUM_LABELS] for label in range(NUM_CLASSES)]
+    )
+    save_pixels(pictures.images_NHWC, read["images"] / "digits.npy")
+    table = pd.DataFrame({"label": pictures.labels_N.astype(str), "weight": 1.0, "group": None})
+    save_table(table, read["manifest"])
+    save_table(table, tuned["labels"])
+    save_rows(np.sort(train), read["train"])
+    save_rows(np.sort(train), tuned["balanced"])
+    save_rows(np.sort(val), read["val"])
+    save_rows(np.setdiff1d(others, train), read["unlabelled"])
+    levels = pictures.images_NHWC[others] / np.float32(255)
+    save_json({"mean": [float(levels.mean())], "std": [float(levels.std())]}, read["statistics"])
+    limits = {"max_pixels": 10**6, "max_file_bytes": 10**6, "max_frames": 1}
+    shape = pictures.images_NHWC.shape[1:]
+    canonical = {"size": shape[0], "channels": shape[2], "resize": "squash", "limits": limits}
+    save_json(canonical, read["canonical"])
+    save_json({str(label): 1 / NUM_CLASSES for label in range(NUM_CLASSES)}, tuned["priors"])
+    nothing = Synthetic(np.empty((0, 1), np.float32), np.empty(0, str))
+    save_synthetic(nothing, tuned["synthetic"])
+    policy = A.to_dict(build_policy(pictures.augmentation, shape))
+    mixing = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0}
+    save_json({"transforms": policy, "mixing": mixing}, tuned["policy"])
+    return paths
+
+
+def best_so_far(
+    search: Search, sections: dict[str, Any], ground: trials.Ground, folder: Path
+) -> list[float]:
+    """The best score after each trial; those that were stopped early have none of their own."""
+    url = parse_storage(f"sqlite:///{folder / search.sampler.name}.db")
+    with opened_study(url, search, {"space": list(search.space)}, None) as study:
+        Worker(
+            study, search, sections, lambda each, report: trials.run_trial(each, ground, report)
+        ).run()
+        scores = [one.value if one.state.name == "COMPLETE" else None for one in study.trials]
+    worst, better = (np.inf, np.minimum) if search.is_lower_better else (-np.inf, np.maximum)
+    return better.accumulate([worst if one is None else one for one in scores]).tolist()
+
+
+def search_seed(
+    seed: int, num_trials: int, changed: dict[str, Any]
+) -> tuple[float, dict[str, list[float]]]:
+    """The score of the present values, and by sampler the best score after each trial."""
+    sections = load_yaml(ROOT / "params.yaml")
+    search = load_search(ROOT / "search.yaml", sections)
+    sections = with_values(sections, changed)
+    sections["run"] |= {"seed": seed, "num_threads": 1}
+    with temporary_folder() as folder:
+        paths = save_inputs(folder, seed)
+        ground = trials.Ground(paths, search.metric, [], None, folder)
+        say(f"pretraining, seed {seed}")
+        written = {n: p for n, p in paths["pretrain"].items() if n.startswith("out_")}
+        assert written["out_encoder"] == paths["finetune"]["encoder"]
+        params = pretrain.Params.model_validate(sections["pretrain"])
+        pretrain.main(**paths["pretrain"], params=params, run=Run(**sections["run"]))
+        present = trials.run_trial(sections, ground, lambda step, score: None)
+        found = {}
+        for name, sampler in SAMPLERS.items():
+            settings = {"sampler": sampler, "seed": seed, "num_trials": num_trials}
+            one = Search.model_validate({**search.model_dump(), **settings})
+            found[name] = best_so_far(one, sections, ground, folder)
+            say(f"seed {seed}, {name}: {found[name][-1]:.4f}, present values {present:.4f}")
+    return present, found
+
+
+def measure_digits(setting: Setting) -> Iterator[Row]:
+    options = setting.options
+    changed = dict(options.set)
+    outcomes = [search_seed(seed, options.num_trials, changed) for seed in options.seeds]
+    metric = load_search(ROOT / "search.yaml", load_yaml(ROOT / "params.yaml")).metric
+    what = metric.replace("_", " ")
+    yield make_row(f"digits: {what} on val, present values", [one for one, _ in outcomes], "")
+    for after in (n for n in AFTER if n <= options.num_trials):
+        tpe, random = (
+            [found[name][after - 1] for _, found in outcomes] for name in ("tpe", "random")
+        )
+        name = f"digits: best {what} on val after {after} trials, TPE against random"
+        yield make_row(name, tpe, "", random)
+        sign = 1 if metric.endswith("_loss") else -1
+        wins = sum(sign * a <= sign * b for a, b in zip(tpe, random, strict=True))
+        yield make_row(f"digits: seeds with TPE ≥ random after {after} trials", wins, "", len(tpe))
+
+
+CELLS = (Cell("digits", measure_digits),)
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = topic_parser("search", __doc__, CELLS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--num-trials", type=int, default=30)
+    run_cells("search", CELLS, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

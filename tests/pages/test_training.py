@@ -1,0 +1,110 @@
+"""The training page says what pretraining brought, and that an encoder has collapsed."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pages.blocks import Block, Facts, Lines, Notice
+from pages.render import render_page
+from pages.training import Training, training_sections, verdict_notice
+
+INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
+ADOPTION = {
+    "score": 0.8,
+    "fresh_score": 0.7,
+    "gain": 0.1,
+    "low": 0.05,
+    "high": 0.151,
+    "adopted": True,
+}
+
+
+def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any) -> Training:
+    epochs = pd.DataFrame({"epoch": [0.0, 1.0, 2.0], "loss": [3.0, 2.0, 1.0]})
+    return Training(
+        pretrain={
+            "method": "simclr",
+            "collapsed": collapsed,
+            "knn_accuracy": 0.7,
+            "feature_spread": 0.4,
+            "projection_spread": 0.9,
+            "num_parameters": 1000,
+            "num_flops": 2000,
+            "num_images": 90,
+            "effective_rank": 20.0,
+            "adoption": ADOPTION | adoption,
+        },
+        pretrain_epochs=epochs.assign(
+            knn_accuracy=0.5, feature_spread=0.3, projection_spread=0.8, effective_rank=9.0
+        ),
+        finetune={"best_epoch": 1, "initialisation": begun},
+        finetune_epochs=epochs.assign(
+            learning_rate=0.1,
+            train_loss=1.0,
+            val_loss=2.0,
+            val_balanced_accuracy=0.5,
+            val_macro_f1=0.5,
+        ),
+        evaluate={
+            "metrics": dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), INTERVAL),
+            "classes": {"a": {"precision": 1.0, "recall": 1.0, "f1": 1.0, "num_rows": 3}},
+            "confusion": {"classes": ["a"], "counts": [[3]]},
+            "num_rows": 3,
+        },
+        export={
+            "agreement": 1.0,
+            "max_difference_below": 1e-4,
+            "num_bytes": 9,
+            "num_rows": 3,
+            "suites": [],
+        },
+        promote={"verdict": "first", "reasons": [], "rules": []},
+        faults={},
+    )
+
+
+def pretraining(one: Training) -> list[Block]:
+    (section,) = (s for s in training_sections(one) if s.title == "What pretraining brought")
+    return list(section.blocks)
+
+
+def notices(one: Training) -> list[Notice]:
+    return [block for block in pretraining(one) if isinstance(block, Notice)]
+
+
+def test_the_page_says_by_how_much_the_encoder_is_better():
+    (notice,) = notices(training())
+    assert notice.tone == "good"
+    assert "is adopted" in notice.text
+    assert "gains +10.0 points" in notice.text
+    assert "interval +5.0 to +15.1" in notice.text
+    assert "began with the encoder" in notice.text
+    (facts,) = (block for block in pretraining(training()) if isinstance(block, Facts))
+    assert facts.facts["probe on the encoder"] == 0.8
+
+
+@pytest.mark.parametrize(("begun", "said"), [("scratch", "scratch"), ("pretrained", "encoder")])
+def test_an_encoder_that_is_not_adopted_is_a_warning(begun, said):
+    (notice,) = notices(training(begun=begun, adopted=False, low=-0.02))
+    assert notice.tone == "warning"
+    assert "is not adopted" in notice.text and "interval -2.0 to" in notice.text
+    assert notice.text.endswith(f"{said}.")
+
+
+def test_a_collapse_is_said_first():
+    first, second = notices(training(collapsed=True, adopted=False))
+    assert first.tone == "bad" and "collapsed" in first.text and "simclr" in first.text
+    assert "is not adopted" in second.text
+
+
+def test_the_page_is_whole_and_the_same_twice():
+    one = training()
+    curves = [block for s in training_sections(one) for block in s.blocks]
+    captions = [block.caption for block in curves if isinstance(block, Lines)]
+    assert "Pretraining: loss of simclr." in captions
+    pages = [
+        render_page("t", "lead", training_sections(one), verdict_notice(one.promote))
+        for _ in range(2)
+    ]
+    assert pages[0] == pages[1]
