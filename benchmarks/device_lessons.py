@@ -60,7 +60,6 @@ class OnDevice(Lesson):
         super().__init__()
         self.net, self.data, self.policy = net, data, policy
         self.rows, self.source = np.arange(len(data.train_NHWC)), own_rows
-        self.weights = np.ones(len(self.rows), np.float32)
         self.device, self.precision, self.seed = place, precision, 0
         self.held_NHWC = torch.from_numpy(data.train_NHWC).to(place)
         self.held_labels_N = torch.from_numpy(data.train_labels_N).to(place)

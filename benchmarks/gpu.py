@@ -34,10 +34,11 @@ from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from benchmarks.plain_loop import now, plain_loop
 from benchmarks.record import Row, make_row
 from tasks.core.device_augmentation import DevicePolicy
+from tasks.core.inference import Place
 from tasks.core.policy import Transform, Transforms, build_policy
 from tasks.feeding import spare_cores
 from tasks.learning import History, Training
-from tasks.lesson import Course, Lesson, Place
+from tasks.lesson import Course, Lesson
 
 MOVED = [
     Transform(name="Affine", arguments={"translate_px": [-2, 2], "p": 1.0}),
@@ -59,9 +60,10 @@ def learn(
         optimiser = torch.optim.SGD(learnt, rate, 0.9, weight_decay=5e-4, nesterov=True)
         return PlainSteps(optimiser, net, epochs * per_epoch)
 
-    course = Course("gpu", epochs, batch_size, 1, None, None, is_compiled=options.compile)
-    workers = spare_cores(1)
-    place = Place(torch.device(options.device), options.precision, seed, workers)
+    course = Course(
+        "gpu", epochs, batch_size, 1, None, None, options.compile, seed, num_workers=spare_cores(1)
+    )
+    place = Place(torch.device(options.device), options.precision)
     return Training(lesson, optimise, course, place).run()
 
 

@@ -15,9 +15,10 @@ from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.weights import save_weights
+from tasks.core.inference import Place
 from tasks.core.lifetime import end_with_parent
 from tasks.learning import Training
-from tasks.lesson import Course, Place
+from tasks.lesson import Course
 
 SEED, NUM_ROWS, EPOCHS, BATCH_SIZE = 5, 130, 3, 16
 
@@ -43,12 +44,12 @@ def main(folder: Path) -> None:
     torch.use_deterministic_algorithms(True)
     lesson = make_lesson()
     net = lesson.net
-    course = Course("killed", EPOCHS, BATCH_SIZE, 1, "val_loss", None, is_compiled=False)
+    course = Course("killed", EPOCHS, BATCH_SIZE, 1, "val_loss", None, False, SEED, num_workers=0)
 
     def optimise(per_epoch: int) -> PlainSteps:
         return PlainSteps(torch.optim.AdamW(net.parameters(), 0.003), net, EPOCHS * per_epoch)
 
-    place = Place(torch.device("cpu"), "float32", SEED, num_workers=0)
+    place = Place(torch.device("cpu"), "float32")
     checkpoints = Checkpoints({"benchmark": "killed"}, folder / "checkpoints")
     training = Training(lesson, optimise, course, place, checkpoints, 0.0)
     history = training.run()

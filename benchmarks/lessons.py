@@ -118,6 +118,9 @@ class Classes(Lesson):
         right_N = logits_NK.detach().argmax(dim=1) == labels_N
         return Outcome((weights_N * loss_N).sum() / weights_N.sum(), right_N.float().mean())
 
+    def weigh(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        return self.weights[rows]
+
     def measure(self, net: nn.Module) -> dict[str, float]:
         if self.val is None:
             return {}

@@ -29,10 +29,10 @@ from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from benchmarks.record import Row, make_row
 from tasks.core.batches import shuffled_batches
 from tasks.core.device_augmentation import DevicePolicy
-from tasks.core.inference import at_precision
+from tasks.core.inference import Place, at_precision
 from tasks.core.policy import Transforms, augment_batch, build_policy
 from tasks.learning import Training
-from tasks.lesson import Course, Place
+from tasks.lesson import Course
 
 SHAPE, NUM_CLASSES, BATCH_SIZE, SEED = (32, 32, 3), 10, 128, 0
 
@@ -74,8 +74,8 @@ def ours(work: Work, num_workers: int = 0) -> float:
     source = AugmentedImages(work.images_NHWC, work.labels_N, work.policy, SEED)
     rows = np.arange(len(work.images_NHWC))
     lesson = Timed(net, source, rows, np.ones(len(rows), np.float32), None)
-    course = Course("training_speed", 2, BATCH_SIZE, 1, None, None, is_compiled=False)
-    place = Place(torch.device("cpu"), work.precision, SEED, num_workers)
+    course = Course("training_speed", 2, BATCH_SIZE, 1, None, None, False, SEED, num_workers)
+    place = Place(torch.device("cpu"), work.precision)
     Training(lesson, lambda n: PlainSteps(make_optimiser(net), net, 2 * n), course, place).run()
     return len(rows) / (lesson.ends[-1] - lesson.ends[-2])
 

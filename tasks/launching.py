@@ -2,14 +2,43 @@
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from tasks.lesson import Place, Steps
+from tasks.core.errors import ParamsError
+from tasks.core.inference import Place
+from tasks.lesson import Steps
 
 if TYPE_CHECKING:  # it takes a second to import
     from lightning_fabric import Fabric
+
+
+WORKERS, PAUSE = "TILTH_WORKERS", "TILTH_CHECKPOINT_SECONDS"
+_USUAL_PAUSE = 60.0
+
+
+def asked_workers() -> int:
+    """Processes that make images ready beside the training. What is learnt does not hang on it, so
+    it is a matter of the machine and no param. None by default: each takes seconds to start and a
+    processor that the training may be using.
+
+    Raises ParamsError for a TILTH_WORKERS that is no such number.
+    """
+    told = os.environ.get(WORKERS, "0")
+    if not told.isdecimal():
+        raise ParamsError(f"{WORKERS} is {told!r}; expected how many processes, 0 for none")
+    return int(told)
+
+
+def checkpoint_pause() -> float:
+    """Seconds between checkpoints. Raises ParamsError for a TILTH_CHECKPOINT_SECONDS below 0."""
+    told = os.environ.get(PAUSE, str(_USUAL_PAUSE))
+    with suppress(ValueError):
+        if float(told) >= 0:
+            return float(told)
+    raise ParamsError(f"{PAUSE} is {told!r}; expected a number of seconds")
 
 
 class Launched(NamedTuple):

@@ -21,16 +21,18 @@ from torch import Tensor, nn
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.core.batches import Part, check_parts, num_batches, parts_of, shuffled_batches
 from tasks.core.errors import TilthError
+from tasks.core.inference import Place
 from tasks.feeding import feed
 from tasks.launching import launch, scaled_step
-from tasks.lesson import Course, Lesson, Place, Steps
+from tasks.lesson import Course, Lesson, Steps
 from tasks.progress import LearningBar
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
 # Of several processes one decides for all when a checkpoint is due, and they must ask it.
 _STEPS_BETWEEN_QUESTIONS = 20
 
-History = list[dict[str, float | None]]
+# Of an epoch: its number, loss, accuracy, learning rate, and what was measured after it.
+Entry = dict[str, Any]
+History = list[Entry]
 
 
 class Training:
@@ -43,14 +45,14 @@ class Training:
         course: Course,
         place: Place,
         checkpoints: Checkpoints | None = None,
-        seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+        seconds_between_checkpoints: float = 60.0,
     ):
         """`optimise` makes the optimisation of `lesson.net`, given the steps of an epoch.
 
         Raises ParamsError where a batch cannot be divided among so many processes.
         """
         self.fabric, self.scaler = launch(place)
-        self.lesson, self.course, self.place = lesson, course, place
+        self.lesson, self.course = lesson, course
         self.rank, self.num_processes = self.fabric.global_rank, self.fabric.world_size
         self.num_parts = self.num_processes * course.num_accumulated
         check_parts(len(lesson.rows), course.batch_size, self.num_parts)
@@ -68,28 +70,47 @@ class Training:
         self.history: History = []
         self.best: dict[str, Any] = {"value": math.inf, "epoch": 0, "weights": None}
         self.checkpoints, self.pause = checkpoints, seconds_between_checkpoints
+        self.num_seen, self.seconds = 0, 0.0
 
-    def run(self) -> History:
-        """Teaches the lesson's net in place; an entry per epoch, the first before any.
+    def run(self, watch: Callable[[Entry], None] = lambda entry: None) -> History:
+        """Teaches the lesson's net in place; an entry per epoch, the first before any, each of
+        which `watch` is told of, who may end it all by raising.
 
         Raises TilthError if the loss is not finite.
         """
+        self.watch = watch
         self._go_on_from_checkpoint()
         self.saved_at = time.monotonic()
         if not self.history:
-            self._judge({"epoch": 0, "loss": None, "accuracy": None})
-        stream = feed(self.lesson.source, self._parts, self.place.num_workers, self.fabric.device)
+            self._judge({"epoch": 0, "loss": None, "accuracy": None, "learning_rate": None})
+        stream = feed(self.lesson.source, self._parts, self.course.num_workers, self.fabric.device)
         with closing(stream), closing(self._bar()) as bar:
             while self.epoch <= self.course.epochs and not self._has_lost_patience():
-                self.lesson.train()
+                self.lesson.begin_epoch(self.epoch)
+                began = time.monotonic()
                 while self.batch < self.per_epoch:
                     num_rows = self._learn(stream)
                     self._save_if_due()
+                    self.num_seen += num_rows
                     if bar.advance(num_rows) and self.rank == 0:
                         bar.show(self._told())
-                self._end_epoch()
+                entry = self._summed_up()
+                self.seconds += time.monotonic() - began
+                self._judge(entry)
+                self.epoch, self.batch = self.epoch + 1, 0
         self._finish()
         return self.history
+
+    @property
+    def observed(self) -> dict[str, Any]:
+        """Of this process and those beside it; what an earlier one learnt is not in the speed."""
+        speed = self.num_seen / self.seconds if self.seconds else None
+        return {
+            "num_epochs": self.epoch - 1,
+            "images_per_second": speed and round(speed, 1),
+            "num_processes": self.num_processes,
+            "num_workers": self.course.num_workers,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """All that going on needs. No generator's state is in it: each part seeds them anew."""
@@ -146,7 +167,7 @@ class Training:
 
     def _parts(self) -> Iterator[Part]:
         """This process's, of all batches to come."""
-        seed, batch_size = self.place.seed, self.course.batch_size
+        seed, batch_size = self.course.seed, self.course.batch_size
         first = self.batch
         for epoch in range(self.epoch, self.course.epochs + 1):
             batches = shuffled_batches(self.lesson.rows, batch_size, seed, epoch)
@@ -181,18 +202,19 @@ class Training:
         """Of the batch's weight, that of the part."""
         if self.num_parts == 1:
             return 1.0
-        weights_N = self.lesson.weights[part.rows].astype(np.float64)
+        weights_N = self.lesson.weigh(part.rows, part.epoch).astype(np.float64)
         return float(weights_N[part.first : part.last].sum() / weights_N.sum())
 
     def _seed(self, part: Part) -> None:
         """Dropout and its like hang on the part alone, as augmentation does."""
-        place = [self.place.seed, part.epoch, part.number, part.first]
+        place = [self.course.seed, part.epoch, part.number, part.first]
         words = np.random.SeedSequence(place, spawn_key=(1,)).generate_state(1, np.uint64)
         torch.default_generator.manual_seed(int(words[0]))
         if self.fabric.device.type == "cuda":
             torch.cuda.manual_seed(int(words[0]))
 
-    def _end_epoch(self) -> None:
+    def _summed_up(self) -> Entry:
+        """What the epoch was, and its sums are cleared."""
         sums = self.fabric.all_reduce(self.sums, reduce_op="sum")
         assert isinstance(sums, Tensor)
         loss, accuracy = (sums / self.per_epoch).tolist()
@@ -202,18 +224,18 @@ class Training:
                 f"{self.course.title}.optimiser.learning_rate, or run.precision: float32"
             )
         known = None if math.isnan(accuracy) else accuracy
-        self._judge({"epoch": self.epoch, "loss": loss, "accuracy": known})
-        self.epoch, self.batch = self.epoch + 1, 0
         self.sums.zero_()
+        rate = float(self.optimisation.learning_rate)
+        return {"epoch": self.epoch, "loss": loss, "accuracy": known, "learning_rate": rate}
 
-    def _judge(self, entry: dict[str, float | None]) -> None:
+    def _judge(self, entry: Entry) -> None:
         """Measures the net, and keeps its weights if it is the best so far."""
         net = self.optimisation.judged_net
         # The first process decides for all, so that none goes on alone.
         measured = self.lesson.measure(net) if self.rank == 0 else {}
         measured = {name: float(value) for name, value in self.fabric.broadcast(measured).items()}
-        rate = float(self.optimisation.learning_rate)
-        self.history.append({**entry, "learning_rate": rate, **measured})
+        self.history.append({**entry, **measured})
+        self.watch(self.history[-1])
         value = measured[self.course.judge] if self.course.judge else None
         if entry["epoch"]:
             self.optimisation.end_epoch(value)

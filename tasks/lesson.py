@@ -1,13 +1,15 @@
 """What the training loop is given: a lesson, how long it takes, and where it takes place."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from tasks.core.batches import Part
+from tasks.core.params import Section
 from tasks.feeding import Source
 
 
@@ -19,17 +21,31 @@ class Outcome(NamedTuple):
     accuracy: Tensor | float
 
 
+Where = Literal["host", "device"]
+
+
+class Execution(Section):
+    """How a stage computes what it teaches; all of it may change the last digits.
+
+    num_accumulated: parts of a batch, one after the other, in each of `num_processes`.
+    augmentation: by albumentations on the host, or in batches on the device.
+    """
+
+    num_accumulated: PositiveInt
+    num_processes: PositiveInt
+    compiled: bool
+    augmentation: Where
+
+
 class Lesson(nn.Module, ABC):
     """What a stage teaches, and from what. Nets, losses with a memory and whatever else changes
     are its submodules, so that `state_dict()` is all that a resume needs.
 
-    net: what learns.  rows: an epoch's, with repeats.  weights: by row.
-    source: what a part brings.
+    net: what learns.  rows: an epoch's, with repeats.  source: what a part brings.
     """
 
     net: nn.Module
     rows: np.ndarray
-    weights: np.ndarray
     source: Source
 
     @abstractmethod
@@ -39,6 +55,14 @@ class Lesson(nn.Module, ABC):
     @abstractmethod
     def measure(self, net: nn.Module) -> dict[str, float]:
         """What the net is worth; it is `self.net`, or an average of what that was."""
+
+    def weigh(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """What the rows count for in the mean that is the loss."""
+        return np.ones(len(rows))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Into training mode; the first epoch is 1."""
+        self.train()
 
     def end_step(self, progress: float) -> None:
         """What follows a step of the optimiser; `progress` runs from 0 to 1."""
@@ -68,6 +92,8 @@ class Course(NamedTuple):
 
     judge: the measure by which the best epoch is kept, the less the better; None keeps the last.
     patience: epochs without a better one, after which it ends; None for all.
+    seed: of the order of rows, and of all draws.
+    num_workers: processes that make the images ready beside it; nothing else hangs on them.
     """
 
     title: str
@@ -77,12 +103,5 @@ class Course(NamedTuple):
     judge: str | None
     patience: int | None
     is_compiled: bool
-
-
-class Place(NamedTuple):
-    """Where and how it is computed; `num_workers` processes make the images ready beside it."""
-
-    device: torch.device
-    precision: str
     seed: int
     num_workers: int

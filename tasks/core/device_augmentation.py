@@ -59,7 +59,7 @@ def _step(transform: Any) -> Step:
     if name not in _KERNELS:
         raise ParamsError(
             f"params.yaml: transform {name} has no version for the device; expected one of "
-            f"{sorted(_KERNELS)}, or augmentation in workers"
+            f"{sorted(_KERNELS)}, or augmentation: host"
         )
     kernel, understood = _KERNELS[name]
     arguments = transform.to_dict()["transform"]
@@ -69,7 +69,7 @@ def _step(transform: Any) -> Step:
         if argument not in ("p", *understood.split()) and value != usual[argument]:
             raise ParamsError(
                 f"params.yaml: transform {name} has no argument {argument} on the device; expected "
-                f"{usual[argument]!r}, or augmentation in workers"
+                f"{usual[argument]!r}, or augmentation: host"
             )
     _check_fill(name, arguments)
     return Step(kernel, arguments)

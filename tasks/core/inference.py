@@ -5,7 +5,7 @@ N images, D width of the output
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,13 @@ from torch import nn
 from tasks.core.errors import ParamsError
 
 _BATCH_SIZE = 512
+
+
+class Place(NamedTuple):
+    """What nets are run on, and in which precision (that of `run.precision`)."""
+
+    device: torch.device
+    precision: str
 
 
 class ImageRows(Protocol):

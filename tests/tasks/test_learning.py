@@ -17,8 +17,9 @@ from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.documents import load_json
 from tasks.core.errors import ParamsError, TilthError
+from tasks.core.inference import Place
 from tasks.learning import Training
-from tasks.lesson import Course, Place
+from tasks.lesson import Course
 
 ROOT = Path(__file__).parents[2]
 COURSE = Course(
@@ -29,8 +30,10 @@ COURSE = Course(
     judge="val_loss",
     patience=None,
     is_compiled=False,
+    seed=3,
+    num_workers=0,
 )
-PLACE = Place(torch.device("cpu"), "float32", seed=3, num_workers=0)
+PLACE = Place(torch.device("cpu"), "float32")
 
 
 def group_norm(width: int) -> nn.Module:
@@ -43,7 +46,7 @@ def make_lesson(norm=group_norm, dropout: float = 0.0) -> Classes:
     labels = np.arange(72) % 3
     images = rng.integers(0, 120, (72, 8, 8, 1)) + 60 * labels[:, None, None, None]
     policy = A.Compose([A.HorizontalFlip(p=0.5), A.GaussNoise((0.02, 0.1), p=0.5)])
-    source = AugmentedImages(images.astype(np.uint8), labels, policy, PLACE.seed)
+    source = AugmentedImages(images.astype(np.uint8), labels, policy, COURSE.seed)
     torch.manual_seed(1)
     net = ResidualNet((4, 8), 1, 1, 3, norm, dropout)
     weights = rng.uniform(0.05, 1, 72).astype(np.float32)
@@ -183,7 +186,7 @@ def test_dropout_hangs_on_the_seed_and_not_on_what_was_drawn_before():
         lesson = make_lesson(dropout=0.5)
         lesson.source = lesson.source._replace(seed=0)
         torch.rand(draws)
-        training = make_training(lesson, COURSE._replace(epochs=1), PLACE._replace(seed=seed))
+        training = make_training(lesson, COURSE._replace(epochs=1, seed=seed))
         training.run()
         return weights_of(training)
 
