@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 
+from tasks.core import lifetime
 from tasks.core.errors import ParamsError, TilthError
-
-_LIFETIME = "tasks/core/lifetime.py"
 
 
 def is_first() -> bool:
@@ -33,9 +32,9 @@ def run_several(num_processes: int, stage: str, flags: list[str]) -> None:
 
     Raises TilthError if one of them fails, which says why itself.
     """
-    launcher = [sys.executable, "-P", _LIFETIME, str(os.getpid()), "torch.distributed.run"]
+    launcher = [sys.executable, "-P", lifetime.__file__, str(os.getpid()), "torch.distributed.run"]
     asked = ["--standalone", "--nproc-per-node", str(num_processes), "-m", "tasks.stage", stage]
-    # A group of its own, which `_LIFETIME` ends with this process however that one ends.
+    # A group of its own, which ends with this process however that one ends.
     ran = subprocess.run([*launcher, *asked, *flags], process_group=0)
     if ran.returncode != 0:
         raise TilthError(f"{stage}: one of its {num_processes} processes failed, as is told above")
