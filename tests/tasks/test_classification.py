@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tasks.artifacts.checkpoints import Checkpoints
+from tasks.artifacts.images import Images
 from tasks.core.batches import Batch, parts_of
 from tasks.core.encoder import Classifier, Encoder
 from tasks.core.mixing import mix_batch
@@ -16,14 +17,18 @@ from tasks.finetune import finetune
 from tasks.labelled import Labelled
 from tasks.learning import Training
 from tests.nets import tiny
-from tests.tasks.test_finetune import ADAMW, PLACE, SEED, UNWEIGHTED, labelled, params, pixels
+from tests.tasks.brightness import ADAMW, PLACE, SEED, UNWEIGHTED, labelled, make_pixels, params
 
-__all__ = ["pixels"]
 DEFERRED = {"name": "inverse_frequency", "from_epoch": 2}
 EARLY = {"name": "early_learning", "strength": 1.0, "momentum": 0.7, **UNWEIGHTED}
 
 
-def unequal(pixels) -> Labelled:
+@pytest.fixture(scope="module")
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    return make_pixels(tmp_path_factory.mktemp("images"))
+
+
+def unequal(pixels: Images) -> Labelled:
     """Classes of unequal size, and rows of unequal weight."""
     weights = np.random.default_rng(0).uniform(0.1, 1, 120).astype(np.float32)
     rows = np.flatnonzero((np.arange(90) % 3 > 0) | (np.arange(90) < 30))

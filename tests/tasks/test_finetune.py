@@ -1,6 +1,5 @@
 """A classifier learns by every strategy, loss and optimiser, from mixed images too, repeatably."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,77 +8,31 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from tasks.artifacts.images import Images, save_pixels
+from tasks.artifacts.images import Images
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError, TilthError
-from tasks.core.inference import Place, run_net
-from tasks.core.mixing import Mixing
-from tasks.core.policy import build_policy
-from tasks.finetune import Params, _refuse_mixtures, finetune
-from tasks.labelled import Labelled
+from tasks.core.inference import run_net
+from tasks.finetune import _refuse_mixtures, finetune
 from tasks.learning import History, Training
-from tests.nets import small_classifier
+from tests.tasks.brightness import (
+    ADAMW,
+    PLACE,
+    SEED,
+    SGD,
+    UNWEIGHTED,
+    begin,
+    labelled,
+    make_pixels,
+    params,
+)
 
-PLACE, SEED = Place(torch.device("cpu"), "float32"), 0
-OFF: dict[str, Any] = {"l1_penalty": 0.0, "clip_norm": 0.0, "ema_decay": 0.0}
-SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True,
-       "weight_decay": 0.001, **OFF}  # fmt: skip
-ADAMW = {"name": "adamw", "learning_rate": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8,
-         "weight_decay": 0.0, **OFF}  # fmt: skip
-LOGISTIC = {"name": "logistic", "penalty": 0.01, "steps": 100}
 COSINE = {"name": "cosine", "warmup_epochs": 1}
-UNWEIGHTED = {"label_smoothing": 0.0, "class_weights": {"name": "none"}}
-SECTION: dict[str, Any] = {
-    "initialisation": "pretrained",
-    "probe": {"name": "none"},
-    "strategy": {"name": "full", "encoder_rate_fraction": 1.0},
-    "loss": {"name": "balanced_softmax", "label_smoothing": 0.1},
-    "optimiser": ADAMW,
-    "schedule": {"name": "constant"},
-    "epochs": 4,
-    "patience": 4,
-    "batch_size": 16,
-    "dropout": 0.0,
-    "least_batch_norm_rows": 0,
-    "refit": {"name": "none"},
-    "num_accumulated": 1,
-    "num_processes": 1,
-    "compiled": False,
-    "augmentation": "host",
-}
-
-
-def params(**changed: Any) -> Params:
-    return Params.model_validate({**SECTION, **changed})
+LOGISTIC = {"name": "logistic", "penalty": 0.01, "steps": 100}
 
 
 @pytest.fixture(scope="module")
-def pixels(tmp_path_factory) -> Images:
-    """120 images of three classes, which differ in brightness."""
-    folder: Path = tmp_path_factory.mktemp("images")
-    noise = np.random.default_rng(0).integers(0, 60, (120, 8, 8, 1), dtype=np.uint8)
-    steps = 90 * (np.arange(120) % 3).astype(np.uint8)
-    save_pixels(noise + steps[:, None, None, None], folder / "0.npy")
-    return Images(folder)
-
-
-def labelled(pixels: Images, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0) -> Labelled:
-    return Labelled(
-        pixels,
-        rows=np.arange(90),
-        val=np.arange(90, 120),
-        codes=np.arange(120) % 3,
-        weights=np.ones(120, dtype=np.float32),
-        classes=["a", "b", "c"],
-        counts=np.array([30, 30, 30]),
-        policy=build_policy([], pixels.image_shape),
-        mixing=Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha),
-    )
-
-
-def begin() -> Classifier:
-    torch.manual_seed(0)
-    return small_classifier()
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    return make_pixels(tmp_path_factory.mktemp("images"))
 
 
 def train(
@@ -235,6 +188,11 @@ def test_a_loss_that_is_not_finite_ends_it(pixels):
             },
             "would never begin",
         ),
+        ({"num_processes": 2, "strategy": {"name": "frozen"}}, "wait for the gradients of all"),
+        ({"num_processes": 2, "strategy": {"name": "gradual", "epochs_per_layer": 1}},
+         "wait for the gradients of all"),
+        ({"num_processes": 2, "loss": {"name": "early_learning", "strength": 1.0, "momentum": 0.7,
+          **UNWEIGHTED}}, "sees some of them alone"),
         ({"refit": {"name": "embeddings", "sampler": "SMOOTE", "arguments": {}, "probe": LOGISTIC}},
          "imbalanced-learn has no sampler 'SMOOTE'"),
         ({"refit": {"name": "embeddings", "sampler": "none", "arguments": {"k_neighbors": 3},
@@ -252,3 +210,17 @@ def test_a_loss_with_a_memory_refuses_mixtures(pixels):
         _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params(loss=remembering))
     _refuse_mixtures(labelled(pixels), params(loss=remembering))
     _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"num_accumulated": 2}, "takes it in parts"),
+        ({"num_processes": 2}, "takes it in parts"),
+        ({"augmentation": "device"}, "on the host, and finetune.augmentation is device"),
+    ],
+)
+def test_a_batch_is_mixed_whole_and_on_the_host(pixels, changed, words):
+    with pytest.raises(ParamsError, match=words):
+        _refuse_mixtures(labelled(pixels, cutmix_alpha=0.2), params(**changed))
+    _refuse_mixtures(labelled(pixels), params(**changed))
