@@ -56,6 +56,7 @@ def main(folder: Path) -> None:
     if training.rank == 0:
         save_weights(net.state_dict(), {}, folder / "weights.safetensors")
         save_json(history, folder / "history.json")
+        training.delete_checkpoints()
 
 
 if __name__ == "__main__":

@@ -140,6 +140,7 @@ def main(
     scores = val_scores(classifier, labelled, place)
     counts = {"best_epoch": training.best["epoch"], "num_epochs": len(history) - 1}
     save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
+    training.delete_checkpoints()
     return training.observed
 
 

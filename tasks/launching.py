@@ -3,13 +3,14 @@
 import logging
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import nn
 
 from tasks.core.errors import ParamsError
 from tasks.core.inference import Place
-from tasks.lesson import Steps
+from tasks.lesson import Lesson, Steps
 
 if TYPE_CHECKING:  # it takes a second to import
     from lightning_fabric import Fabric
@@ -72,6 +73,16 @@ def launch(place: Place) -> Launched:
     )
     fabric.launch()
     return Launched(fabric, scaler)
+
+
+def prepare(fabric: "Fabric", lesson: Lesson, is_compiled: bool) -> Any:
+    """The lesson on its device, to be called for the outcome of a part."""
+    lesson.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(lesson)
+    if is_compiled:
+        lesson.net.compile()
+    return fabric.setup_module(lesson, move_to_device=False)
 
 
 def scaled_step(steps: Steps, scaler: torch.amp.GradScaler) -> None:

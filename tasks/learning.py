@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.core.batches import Part, check_parts, num_batches, parts_of, shuffled_batches
 from tasks.core.errors import TilthError
 from tasks.core.inference import Place
 from tasks.feeding import feed
-from tasks.launching import launch, scaled_step
+from tasks.launching import launch, prepare, scaled_step
 from tasks.lesson import Course, Lesson, Steps
 from tasks.progress import LearningBar
 
@@ -57,12 +57,7 @@ class Training:
         self.num_parts = self.num_processes * course.num_accumulated
         check_parts(len(lesson.rows), course.batch_size, self.num_parts)
         self.per_epoch = num_batches(len(lesson.rows), course.batch_size)
-        lesson.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.num_processes > 1 and self.fabric.device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(lesson)
-        if course.is_compiled:
-            lesson.net.compile()
-        self.outcome_of = self.fabric.setup_module(lesson, move_to_device=False)
+        self.outcome_of = prepare(self.fabric, lesson, course.is_compiled)
         self.optimisation = optimise(self.per_epoch)
         self.epoch, self.batch = 1, 0
         # Of loss and accuracy over the batches of an epoch; not a number where there is none.
@@ -79,7 +74,8 @@ class Training:
         Raises TilthError if the loss is not finite.
         """
         self.watch = watch
-        self._go_on_from_checkpoint()
+        if self.checkpoints and (state := self.checkpoints.load(self.rank, self.num_processes)):
+            self.load_state_dict(state)
         self.saved_at = time.monotonic()
         if not self.history:
             self._judge({"epoch": 0, "loss": None, "accuracy": None, "learning_rate": None})
@@ -112,6 +108,11 @@ class Training:
             "num_workers": self.course.num_workers,
         }
 
+    def delete_checkpoints(self) -> None:
+        """To be called when what came of it all is safe."""
+        if self.checkpoints and self.rank == 0:
+            self.checkpoints.delete()
+
     def state_dict(self) -> dict[str, Any]:
         """All that going on needs. No generator's state is in it: each part seeds them anew."""
         return {
@@ -133,23 +134,19 @@ class Training:
         self.sums.copy_(state["sums"])
         self.history, self.best = state["history"], state["best"]
 
-    def _go_on_from_checkpoint(self) -> None:
-        if self.checkpoints:
-            state = self.checkpoints.load(self.rank, self.num_processes)
-            if state is not None:
-                self.load_state_dict(state)
-
     def _save_if_due(self) -> None:
-        if not self.checkpoints:
-            return
         is_due = time.monotonic() - self.saved_at >= self.pause
         if self.num_processes > 1:
             if self._num_steps % _STEPS_BETWEEN_QUESTIONS:
                 return
             is_due = self.fabric.broadcast(is_due)
         if is_due:
-            self.checkpoints.save(self.state_dict(), self._num_steps, self.rank, self.num_processes)
-            self.saved_at = time.monotonic()
+            self._save(self._num_steps)
+
+    def _save(self, step: int) -> None:
+        if self.checkpoints:
+            self.checkpoints.save(self.state_dict(), step, self.rank, self.num_processes)
+        self.saved_at = time.monotonic()
 
     @property
     def _num_steps(self) -> int:
@@ -207,11 +204,10 @@ class Training:
 
     def _seed(self, part: Part) -> None:
         """Dropout and its like hang on the part alone, as augmentation does."""
-        place = [self.course.seed, part.epoch, part.number, part.first]
-        words = np.random.SeedSequence(place, spawn_key=(1,)).generate_state(1, np.uint64)
-        torch.default_generator.manual_seed(int(words[0]))
+        seed = part.seed(self.course.seed)
+        torch.default_generator.manual_seed(seed)
         if self.fabric.device.type == "cuda":
-            torch.cuda.manual_seed(int(words[0]))
+            torch.cuda.manual_seed(seed)
 
     def _summed_up(self) -> Entry:
         """What the epoch was, and its sums are cleared."""
@@ -248,8 +244,8 @@ class Training:
         return patience is not None and self.epoch - 1 - self.best["epoch"] >= patience
 
     def _finish(self) -> None:
+        # After all steps, so that no process takes it for one without the last epoch's end.
+        self._save(self._num_steps + 1)
         weights = self.best["weights"] or self.optimisation.judged_net.state_dict()
         self.lesson.net.load_state_dict(weights)
         self.fabric.barrier()
-        if self.checkpoints and self.rank == 0:
-            self.checkpoints.delete()

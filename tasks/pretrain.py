@@ -124,6 +124,7 @@ def main(
         },
         out_metrics,
     )
+    training.delete_checkpoints()
     return training.observed
 
 

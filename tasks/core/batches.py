@@ -30,6 +30,12 @@ class Part(NamedTuple):
     def own_rows(self) -> np.ndarray:
         return self.rows[self.first : self.last]
 
+    def seed(self, seed: int) -> int:
+        """For draws that hang on the part alone."""
+        place = [seed, self.epoch, self.number, self.first]
+        sequence = np.random.SeedSequence(place, spawn_key=(1,))
+        return int(sequence.generate_state(1, np.uint64)[0])
+
     @property
     def places(self) -> np.ndarray:
         """Where in the batch the own rows stand."""

@@ -231,6 +231,11 @@ def test_going_on_after_any_step_ends_with_the_same_bytes(tmp_path, precision):
         second = make_training(make_lesson(**make), course, place, checkpoints)
         assert second.run() == history
         assert weights_of(second) == weights_of(whole)
+        # What was learnt is kept until it is safe elsewhere.
+        third = make_training(make_lesson(**make), course, place, checkpoints)
+        assert third.run() == history and third.num_seen == 0
+        assert weights_of(third) == weights_of(whole)
+        third.delete_checkpoints()
         assert not checkpoints.folder.exists()
 
 
