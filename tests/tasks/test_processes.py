@@ -40,9 +40,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def start(project: Path, stage: str) -> subprocess.Popen[bytes]:
+def start(project: Path, stage: str, num_workers: int = 0) -> subprocess.Popen[bytes]:
     words = load_yaml(project / "dvc.yaml")["stages"][stage]["cmd"].split()
-    switches = {"PYTHONPATH": str(ROOT), "TILTH_CHECKPOINT_SECONDS": "0"}
+    switches = {
+        "PYTHONPATH": str(ROOT),
+        "TILTH_CHECKPOINT_SECONDS": "0",
+        "TILTH_WORKERS": str(num_workers),
+    }
     return subprocess.Popen(
         [sys.executable, *words[1:]], cwd=project, env={**os.environ, **switches}
     )
@@ -90,6 +94,13 @@ def test_what_was_observed_of_a_training_is_told(project):
     assert observed["num_processes"] == 1 and observed["num_workers"] == 0
     assert observed["images_per_second"] > 0
     assert observed["energy"].get("watt_hours", 0) >= 0
+
+
+def test_workers_change_nothing_of_what_is_learnt(project):
+    whole = outputs(project, "pretrain")
+    assert start(project, "pretrain", num_workers=1).wait() == 0
+    assert outputs(project, "pretrain") == whole
+    assert load_json(project / "runs/pretrain.json")["num_workers"] == 1
 
 
 def test_two_processes_learn_what_one_does(project):
