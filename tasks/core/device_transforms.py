@@ -124,10 +124,10 @@ def warp(x_NCHW: Tensor, arguments: Arguments, draws: Draws) -> Tensor:
 
 
 def _move(arguments: Arguments, axis: str, length: int, draws: Draws) -> Tensor:
-    """Whole pixels, drawn as such or as a share of the image."""
+    """In pixels: whole ones, or any share of the image."""
     if arguments["translate_px"] is not None:
         return draws.integer(*arguments["translate_px"][axis])
-    return (draws.uniform(*arguments["translate_percent"][axis]) * length).trunc()
+    return draws.uniform(*arguments["translate_percent"][axis]) * length
 
 
 def jitter(x_NCHW: Tensor, arguments: Arguments, draws: Draws) -> Tensor:

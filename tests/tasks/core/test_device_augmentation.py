@@ -48,7 +48,7 @@ def on_device(policy: A.Compose, images: np.ndarray, *numbers: int) -> np.ndarra
         ("Affine", {"rotate": [20, 20], "p": 1}, 3),
         ("Affine", {"scale": {"x": [1.3, 1.3], "y": [0.8, 0.8]}, "p": 1}, 3),
         ("Affine", {"shear": {"x": [15, 15], "y": [-8, -8]}, "p": 1}, 3),
-        ("Affine", {"translate_percent": {"x": [0.2, 0.2], "y": [-0.13, -0.13]}, "p": 1}, 0),
+        ("Affine", {"translate_percent": {"x": [0.2, 0.2], "y": [-0.13, -0.13]}, "p": 1}, 3),
         ("Affine", {"translate_px": {"x": [3, 3], "y": [-2, -2]}, "p": 1}, 0),
         (
             "Affine",
