@@ -7,6 +7,7 @@ unseen. What nobody can install on demand (`required=False`) is a skip even then
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -78,8 +80,15 @@ def _parts(item: pytest.Item) -> list[str]:
 
 
 def pytest_configure() -> None:
+    # A shell that starts the tests in the background hands down that Ctrl-C be ignored, to every
+    # process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
+    # In CI the same commit gets the same verdict; elsewhere every run looks for new examples.
+    settings.register_profile("repeatable", derandomize=True)
+    if os.environ.get("REQUIRE_ALL") == "1":
+        settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

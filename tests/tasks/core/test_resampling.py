@@ -192,7 +192,8 @@ def test_rows_keep_their_embeddings_and_every_class_stays(counts, name, seed):
         found = resample(embeddings, labels, build_sampler(name, {}, seed), "auto")
     except ParamsError as error:
         assert "train rows per class" in str(error)
-        assert name.startswith("SMOTE")
+        # A class of one row may be half of a Tomek link.
+        assert name.startswith("SMOTE") or (name == "TomekLinks" and 1 in counts)
         return
     assert set(labels[found.chosen_M]) == set(by_class)
     assert found.chosen_M.min() >= 0 and found.chosen_M.max() < len(labels)
