@@ -13,7 +13,6 @@ import pytest
 from tasks.artifacts.documents import load_json, load_yaml
 from tasks.core.errors import ParamsError
 from tasks.core.yaml_edits import edit_values
-from tasks.launching import asked_workers, checkpoint_pause
 from tasks.processes import is_one_of
 from tests.tasks.small_project import ROOT, make_project
 
@@ -129,19 +128,3 @@ def test_another_number_of_processes_than_was_asked_for_is_refused(monkeypatch):
     assert is_one_of("finetune", 2)
     with pytest.raises(ParamsError, match="num_processes is 3, and torchrun started 2"):
         is_one_of("finetune", 3)
-
-
-@pytest.mark.parametrize(
-    ("name", "told", "read"),
-    [
-        ("TILTH_WORKERS", "-1", asked_workers),
-        ("TILTH_WORKERS", "two", asked_workers),
-        ("TILTH_CHECKPOINT_SECONDS", "-3", checkpoint_pause),
-        ("TILTH_CHECKPOINT_SECONDS", "nan", checkpoint_pause),
-        ("TILTH_CHECKPOINT_SECONDS", "soon", checkpoint_pause),
-    ],
-)
-def test_what_the_machine_is_told_wrongly_is_refused(monkeypatch, name, told, read):
-    monkeypatch.setenv(name, told)
-    with pytest.raises(ParamsError, match=name):
-        read()

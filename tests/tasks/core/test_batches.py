@@ -61,3 +61,17 @@ def test_the_rows_given_keep_their_order():
     rows = np.arange(50)
     list(shuffled_batches(rows, 8, 0, 0))
     assert rows.tolist() == list(range(50))
+
+
+def test_draws_of_a_part_hang_on_its_place_and_the_seed_alone():
+    rows = np.arange(64)
+    seeds = {
+        part.seed(seed)
+        for seed in (0, 1)
+        for epoch in (1, 2)
+        for batch in shuffled_batches(rows, 16, 0, epoch)
+        for part in parts_of(batch, epoch, 2)
+    }
+    assert len(seeds) == 2 * 2 * 4 * 2
+    one, other = (parts_of(Batch(3, rows[:num]), 1, 1)[0] for num in (10, 20))
+    assert one.seed(5) == other.seed(5)
