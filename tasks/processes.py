@@ -27,6 +27,15 @@ def is_one_of(stage: str, num_processes: int) -> bool:
     return started > 0 or num_processes == 1
 
 
+def take_own_gpu() -> None:
+    """Of several processes of a machine each computes on a GPU of its own, if there are any."""
+    if "LOCAL_RANK" in os.environ:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
 def run_several(num_processes: int, stage: str, flags: list[str]) -> None:
     """Runs the stage in so many processes of this machine, which end with this one.
 
