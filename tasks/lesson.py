@@ -25,7 +25,8 @@ Where = Literal["host", "device"]
 
 
 class Execution(Section):
-    """How a stage computes what it teaches; all of it may change the last digits.
+    """How a stage computes what it teaches: the same lesson, whose results differ by rounding, on
+    the device by other draws too, and by what batch norm and contrasts see of a batch.
 
     num_accumulated: parts of a batch, one after the other, in each of `num_processes`.
     augmentation: by albumentations on the host, or in batches on the device.
