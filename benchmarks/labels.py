@@ -67,8 +67,7 @@ def _embed(pictures: Pictures, seed: int) -> Embedded:
         run = Run.model_validate(
             {"seed": seed, "num_threads": 1, "precision": pictures.precision, "device": "cpu"}
         )
-        for _ in pretrain.pretrain(encoder, pixels, rows, yardstick, pictures.pretraining, run):
-            pass
+        pretrain.pretrain(encoder, pixels, rows, yardstick, pictures.pretraining, run).run()
         embeddings_ND = run_net(encoder, pixels, rows, CPU, pictures.precision)
         return Embedded(embeddings_ND, time.perf_counter() - started)
 

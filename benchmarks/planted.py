@@ -14,7 +14,8 @@ from benchmarks.few_labels import embed as embed_part
 from tasks.core.adoption import Adoption, Embedded, judge_adoption
 from tasks.core.embeddings import effective_rank, feature_spread, has_collapsed
 from tasks.core.encoder import Encoder
-from tasks.core.yardstick import Place, settle
+from tasks.core.inference import Place
+from tasks.core.yardstick import settle
 
 NUM_FRESH_NETS, MOST_ROWS = 3, 5000
 

@@ -106,8 +106,8 @@ def teach(encoder: Encoder, part: Part, name: str, epochs: int, seed: int, preci
     with temporary_folder() as folder:
         save_pixels(part.images_NHWC, folder / "images.npy")
         params = params_of(name, epochs)
-        for epoch in pretrain.pretrain(encoder, Images(folder), rows, yardstick, params, run):
-            say(f"{name}, seed {seed}: {epoch}")
+        training = pretrain.pretrain(encoder, Images(folder), rows, yardstick, params, run)
+        training.run(lambda entry: say(f"{name}, seed {seed}: {entry}"))
 
 
 def measure_encoder(encoder: Encoder, data: Data, seed: int) -> dict[str, float]:

@@ -138,8 +138,10 @@ def _pretraining(training: Training) -> list[Block]:
 
 
 def _curves(training: Training) -> list[Block]:
-    pretrained, tuned = training.pretrain_epochs, training.finetune_epochs
-    learnt = tuned[tuned["epoch"] > 0]
+    pretrained, learnt = (
+        epochs[epochs["epoch"] > 0]
+        for epochs in (training.pretrain_epochs, training.finetune_epochs)
+    )
     return [
         Lines(
             {"loss": pretrained["loss"].tolist()},
@@ -161,18 +163,24 @@ def _curves(training: Training) -> list[Block]:
             "Pretraining: in how many directions embeddings differ. It tells collapse, not worth.",
         ),
         Lines(
+            {"rate": pretrained["learning_rate"].tolist()},
+            "epoch",
+            "Pretraining: learning rate of the last step.",
+        ),
+        Lines(
             {"train": learnt["train_loss"].tolist(), "val": learnt["val_loss"].tolist()},
             "epoch",
             "Fine-tuning: loss.",
         ),
         Lines(
             {
-                "balanced accuracy": learnt["val_balanced_accuracy"].tolist(),
-                "macro F1": learnt["val_macro_f1"].tolist(),
+                "accuracy on train": learnt["train_accuracy"].tolist(),
+                "balanced accuracy on val": learnt["val_balanced_accuracy"].tolist(),
+                "macro F1 on val": learnt["val_macro_f1"].tolist(),
             },
             "epoch",
-            f"Fine-tuning: on val. The weights of epoch {training.finetune['best_epoch']} are kept"
-            " (0: the linear probe).",
+            "Fine-tuning: what is right, on train of augmented images. The weights of epoch "
+            f"{training.finetune['best_epoch']} are kept (0: the linear probe).",
         ),
         Lines(
             {"rate": learnt["learning_rate"].tolist()},

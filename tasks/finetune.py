@@ -1,43 +1,43 @@
 """Stage finetune: a classifier, from the encoder or from scratch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
-from torch import nn
 
+from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.embeddings import load_synthetic
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import save_csv
+from tasks.classification import Classification, val_scores
 from tasks.core import losses, schedules
 from tasks.core.adoption import Initialisation, begin_with
-from tasks.core.batches import num_batches
 from tasks.core.encoder import Classifier
-from tasks.core.errors import ParamsError, TilthError
-from tasks.core.finetuning import Frozen, Full, Strategy, begin_epoch, rate_fractions
-from tasks.core.inference import at_precision, chosen_device, run_net, softmax
-from tasks.core.losses import Loss, make_loss
-from tasks.core.metrics import measure_predictions
-from tasks.core.optimisation import make_optimisation
+from tasks.core.errors import ParamsError
+from tasks.core.finetuning import Frozen, Full, Gradual, Strategy, rate_fractions
+from tasks.core.inference import Place, chosen_device
+from tasks.core.losses import Loss
+from tasks.core.optimisation import Optimisation, make_optimisation
 from tasks.core.optimisers import Optimiser
-from tasks.core.params import Run, Section
+from tasks.core.params import Run
 from tasks.core.probe import AnyProbe, NoProbe
 from tasks.core.refitting import AnyRefit, Refit
 from tasks.core.schedules import Plateau, Schedule
 from tasks.fingerprint import fingerprint
 from tasks.heads import probe_head, refit_head
-from tasks.labelled import Labelled, Place, lessons, load_labelled
-from tasks.progress import progress
+from tasks.labelled import Labelled, load_labelled
+from tasks.launching import asked_workers, checkpoint_pause
+from tasks.learning import Entry, History, Training
+from tasks.lesson import Course, Execution
+from tasks.views import make_views
 
-_NUM_BINS = 15
 
-
-class Params(Section):
+class Params(Execution):
     """A linear probe first, then the layers that `strategy` names for `epochs`; stops after
     `patience` epochs without a better val log loss, and keeps the best; then, where asked for, the
     head once more.
@@ -61,6 +61,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        if self.num_processes > 1:
+            self._refuse_processes()
         schedules.refuse_unreached(self.schedule, self.epochs)
         losses.refuse_unreached(self.loss, self.epochs)
         if self.initialisation == "scratch" and not isinstance(self.strategy, Full):
@@ -80,16 +82,17 @@ class Params(Section):
             )
         return self
 
-
-class Epoch(NamedTuple):
-    """What an epoch brought, and the rate of its last step; epoch 0 is the net before it learns."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    val_loss: float
-    val_balanced_accuracy: float
-    val_macro_f1: float
+    def _refuse_processes(self) -> None:
+        if isinstance(self.strategy, Frozen | Gradual):
+            raise ValueError(
+                f"strategy {self.strategy.name} keeps layers from learning, and several processes "
+                "wait for the gradients of all; expected full or layerwise, or num_processes of 1"
+            )
+        if not self.loss.takes_mixtures:
+            raise ValueError(
+                f"loss {self.loss.name} remembers what was said of each image, and each of several "
+                "processes sees some of them alone; expected another loss, or num_processes of 1"
+            )
 
 
 def main(
@@ -106,10 +109,12 @@ def main(
     out_epochs: Path,
     params: Params,
     run: Run,
-    watch: Callable[[Epoch], None] = lambda epoch: None,
-) -> None:
-    """`watch` is told of every epoch, and may end it all by raising."""
-    place = Place(chosen_device(run.device), run.precision, run.seed)
+    checkpoints: Path | None = None,
+    watch: Callable[[Entry], None] = lambda entry: None,
+) -> dict[str, Any] | None:
+    """`watch` is told of every epoch, and may end it all by raising. Without a folder for
+    checkpoints, what is interrupted begins anew."""
+    place = Place(chosen_device(run.device), run.precision)
     labelled = load_labelled(images, labels, balanced, val, priors, policy)
     _refuse_mixtures(labelled, params)
     made_by = fingerprint("finetune", params, run)
@@ -123,22 +128,46 @@ def main(
     if params.initialisation == "pretrained" and not isinstance(params.probe, NoProbe):
         made_up = load_synthetic(synthetic)
         probe_head(classifier, labelled, made_up, params.probe, place)
-    taught = finetune(classifier, labelled, params, place)
-    best, history = keep_best(classifier, taught, params, watch)
+    kept = Checkpoints(made_by, checkpoints) if checkpoints else None
+    training = finetune(classifier, labelled, params, place, run.seed, kept)
+    history = training.run(watch)
+    if training.rank > 0:
+        return None  # the first process says it all
     if isinstance(params.refit, Refit):
-        refit_head(classifier, labelled, params.refit, place)
+        refit_head(classifier, labelled, params.refit, place, run.seed)
     save_classifier(classifier, description, out_classifier)
-    save_csv(pd.DataFrame(history), out_epochs)
-    scores = _val_scores(classifier, labelled, place)
-    counts = {"best_epoch": best.epoch, "num_epochs": len(history) - 1}
+    save_csv(_table(history), out_epochs)
+    scores = val_scores(classifier, labelled, place)
+    counts = {"best_epoch": training.best["epoch"], "num_epochs": len(history) - 1}
     save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
+    training.delete_checkpoints()
+    return training.observed
+
+
+def _table(history: History) -> pd.DataFrame:
+    """Epoch 0 is the net before it learns."""
+    names = {"loss": "train_loss", "accuracy": "train_accuracy"}
+    return pd.DataFrame(history).rename(columns=names).round(6)
 
 
 def _refuse_mixtures(labelled: Labelled, params: Params) -> None:
-    if labelled.mixing.is_on and not params.loss.takes_mixtures:
+    if not labelled.mixing.is_on:
+        return
+    where = "params.yaml: augment.mixup_alpha and cutmix_alpha mix the images of a batch"
+    if not params.loss.takes_mixtures:
         raise ParamsError(
             f"params.yaml: finetune.loss {params.loss.name} remembers what was said of each image, "
             "and a mixture is none of them; expected augment.mixup_alpha and cutmix_alpha of 0"
+        )
+    if params.num_accumulated * params.num_processes > 1:
+        raise ParamsError(
+            f"{where}, and finetune.num_accumulated or num_processes takes it in parts; expected "
+            "both to be 1, or alphas of 0"
+        )
+    if params.augmentation == "device":
+        raise ParamsError(
+            f"{where} on the host, and finetune.augmentation is device; expected host, or alphas "
+            "of 0"
         )
 
 
@@ -153,84 +182,36 @@ def _begun(params: Params, encoder: Description) -> Params:
 
 
 def finetune(
-    classifier: Classifier, labelled: Labelled, params: Params, place: Place
-) -> Iterator[tuple[Epoch, nn.Module]]:
-    """Teaches in place; yields the state before the first epoch and after each, and the net that
-    is to be kept for it: this one, or the average of what its weights were."""
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    per_epoch = num_batches(len(labelled.rows), params.batch_size)
-    optimisation = make_optimisation(
-        classifier,
-        params.optimiser,
-        params.schedule,
-        params.epochs,
-        per_epoch,
-        rate_fractions(classifier, params.strategy),
-    )
-    loss_of = make_loss(params.loss, torch.from_numpy(labelled.counts), len(labelled.codes))
-    loss_of.to(place.device)
-    keeps_statistics = _has_few_rows(labelled, params)
-    yield _measured(0, 0.0, 0.0, classifier, labelled, place), classifier
-    for epoch in range(1, params.epochs + 1):
-        begin_epoch(classifier, params.strategy, epoch, keeps_statistics)
-        total = 0.0
-        for lesson in lessons(labelled, params.batch_size, place.seed, epoch, place.device):
-            with at_precision(place.precision, place.device):
-                logits_NK = classifier(lesson.images_NHWC)
-            loss = loss_of(logits_NK.float(), *lesson[1:], epoch)
-            loss.backward()
-            optimisation.step()
-            total += loss.item()
-        if not np.isfinite(total):
-            raise TilthError(
-                "finetune: the loss is not finite; try a lower finetune.optimiser.learning_rate"
-            )
-        net, rate = optimisation.judged_net, optimisation.learning_rate
-        measured = _measured(epoch, rate, total / per_epoch, net, labelled, place)
-        optimisation.end_epoch(measured.val_loss)
-        yield measured, net
-
-
-def _has_few_rows(labelled: Labelled, params: Params) -> bool:
-    num_rows = len(np.unique(labelled.rows))
-    return params.initialisation == "pretrained" and num_rows < params.least_batch_norm_rows
-
-
-def keep_best(
     classifier: Classifier,
-    taught: Iterator[tuple[Epoch, nn.Module]],
+    labelled: Labelled,
     params: Params,
-    watch: Callable[[Epoch], None],
-) -> tuple[Epoch, list[Epoch]]:
-    """Runs the epochs until `patience` of them brought nothing, and restores the best weights."""
-    best, history, weights = None, [], {}
-    for epoch, net in progress(taught, params.epochs + 1, "finetune"):
-        watch(epoch)
-        history.append(epoch)
-        if best is None or epoch.val_loss < best.val_loss:
-            best = epoch
-            weights = {name: value.clone() for name, value in net.state_dict().items()}
-        if epoch.epoch - best.epoch >= params.patience:
-            break
-    assert best is not None
-    classifier.load_state_dict(weights)
-    return best, history
-
-
-def _measured(
-    epoch: int, rate: float, train_loss: float, net: nn.Module, labelled: Labelled, place: Place
-) -> Epoch:
-    scores = _val_scores(net, labelled, place)
-    return Epoch(
-        epoch,
-        rate,
-        train_loss,
-        scores["log_loss"],
-        scores["balanced_accuracy"],
-        scores["macro_f1"],
+    place: Place,
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+) -> Training:
+    """The training that is to be run; it keeps the epoch of the least val loss."""
+    views = make_views(labelled.pixels, labelled.policy, 1, seed, params.augmentation, place.device)
+    has_few_rows = len(np.unique(labelled.rows)) < params.least_batch_norm_rows
+    keeps_statistics = params.initialisation == "pretrained" and has_few_rows
+    lesson = Classification(
+        classifier, labelled, views, params.loss, params.strategy, keeps_statistics, place, seed
+    )
+    course = Course(
+        title="finetune",
+        epochs=params.epochs,
+        batch_size=params.batch_size,
+        num_accumulated=params.num_accumulated,
+        judge="val_loss",
+        patience=params.patience,
+        is_compiled=params.compiled,
+        seed=seed,
+        num_workers=asked_workers(),
     )
 
+    def optimise(per_epoch: int) -> Optimisation:
+        fractions = rate_fractions(classifier, params.strategy)
+        return make_optimisation(
+            classifier, params.optimiser, params.schedule, params.epochs, per_epoch, fractions
+        )
 
-def _val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:
-    logits_NK = run_net(net, labelled.pixels, labelled.val, place.device, place.precision)
-    return measure_predictions(labelled.codes[labelled.val], softmax(logits_NK), _NUM_BINS)
+    return Training(lesson, optimise, course, place, checkpoints, checkpoint_pause())

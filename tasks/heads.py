@@ -6,10 +6,10 @@ import torch
 
 from tasks.artifacts.embeddings import Synthetic
 from tasks.core.encoder import Classifier
-from tasks.core.inference import run_net
+from tasks.core.inference import Place, run_net
 from tasks.core.probe import Probe, fit_probe
 from tasks.core.refitting import Embedded, Refit, balance
-from tasks.labelled import Labelled, Place
+from tasks.labelled import Labelled
 
 
 def probe_head(
@@ -28,15 +28,17 @@ def probe_head(
     _fit(classifier, everything, how)
 
 
-def refit_head(classifier: Classifier, labelled: Labelled, how: Refit, place: Place) -> None:
+def refit_head(
+    classifier: Classifier, labelled: Labelled, how: Refit, place: Place, seed: int
+) -> None:
     """Fits the head in place, to the embeddings that the encoder now gives of the rows."""
     embedded = _embedded(classifier, labelled, place)
-    _fit(classifier, balance(embedded, labelled.classes, how, place.seed), how.probe)
+    _fit(classifier, balance(embedded, labelled.classes, how, seed), how.probe)
 
 
 def _embedded(classifier: Classifier, labelled: Labelled, place: Place) -> Embedded:
     rows = np.unique(labelled.rows)
-    embeddings = run_net(classifier.encoder, labelled.pixels, rows, place.device, place.precision)
+    embeddings = run_net(classifier.encoder, labelled.pixels, rows, *place)
     return Embedded(embeddings, labelled.codes[rows], labelled.weights[rows])
 
 

@@ -1,22 +1,18 @@
 """What a classifier is taught from: rows of labelled images, and what is done to them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import albumentations as A
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from tasks.artifacts.documents import load_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.tables import load_rows, load_table
-from tasks.core.batches import Batch, shuffled_batches
 from tasks.core.errors import SplitError
-from tasks.core.mixing import Mixing, mix_batch
-from tasks.core.policy import augment_batch, load_policy
+from tasks.core.mixing import Mixing
+from tasks.core.policy import load_policy
 
 
 class Labelled(NamedTuple):
@@ -32,24 +28,6 @@ class Labelled(NamedTuple):
     counts: np.ndarray
     policy: A.Compose
     mixing: Mixing
-
-
-class Place(NamedTuple):
-    """Where and how it is computed."""
-
-    device: torch.device
-    precision: str
-    seed: int
-
-
-class Lesson(NamedTuple):
-    """uint8 images (N, H, W, C), their targets (labels, or shares of the classes where images are
-    mixed), weights, and rows of the manifest."""
-
-    images_NHWC: Tensor
-    targets: Tensor
-    weights_N: Tensor
-    rows_N: Tensor
 
 
 def load_labelled(
@@ -74,23 +52,3 @@ def load_labelled(
         load_policy(document["transforms"]),
         Mixing(**document["mixing"]),
     )
-
-
-def lessons(
-    labelled: Labelled, batch_size: int, seed: int, epoch: int, device: torch.device
-) -> Iterator[Lesson]:
-    """All train rows once, augmented and mixed by draws from (seed, epoch, batch)."""
-    for batch in shuffled_batches(labelled.rows, batch_size, seed, epoch):
-        arrays = (*_augmented(labelled, batch, seed, epoch), batch.rows)
-        yield Lesson(*(torch.from_numpy(array).to(device) for array in arrays))
-
-
-def _augmented(
-    labelled: Labelled, batch: Batch, seed: int, epoch: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    codes, weights = labelled.codes[batch.rows], labelled.weights[batch.rows]
-    images = augment_batch(labelled.policy, labelled.pixels[batch.rows], seed, epoch, batch.number)
-    if not labelled.mixing.is_on:
-        return images, codes, weights
-    classes = len(labelled.classes)
-    return mix_batch(labelled.mixing, images, codes, weights, classes, seed, epoch, batch.number)

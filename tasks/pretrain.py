@@ -1,15 +1,15 @@
 """Stage pretrain: an encoder learnt from pixels without labels, and whether it is worth having."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
 from tasks.artifacts.models import Description, new_encoder, save_encoder
@@ -17,26 +17,30 @@ from tasks.artifacts.pretrained import begin_encoder
 from tasks.artifacts.tables import load_rows, load_table, save_csv
 from tasks.core.adoption import Adoption, Embedded, judge_adoption
 from tasks.core.architecture import Architecture
-from tasks.core.batches import Batch, num_batches, shuffled_batches
 from tasks.core.embeddings import has_collapsed
 from tasks.core.encoder import Encoder, count_flops, count_parameters
-from tasks.core.errors import TilthError
-from tasks.core.inference import at_precision, chosen_device
+from tasks.core.inference import Place, chosen_device
 from tasks.core.methods import Method, make_method
-from tasks.core.optimisation import make_optimisation
+from tasks.core.optimisation import Optimisation, make_optimisation
 from tasks.core.optimisers import Optimiser
-from tasks.core.params import Run, Section
+from tasks.core.params import Run
 from tasks.core.pixels import Canonical
-from tasks.core.policy import Transforms, augment_batch, build_policy
+from tasks.core.policy import Transforms, build_policy
 from tasks.core.schedules import Schedule, refuse_unreached
-from tasks.core.yardstick import Place, Yardstick, choose_yardstick, embed, measure, settle
+from tasks.core.yardstick import Yardstick, choose_yardstick, embed, settle
 from tasks.fingerprint import fingerprint
-from tasks.progress import progress
+from tasks.launching import asked_workers, checkpoint_pause
+from tasks.learning import History, Training
+from tasks.lesson import Course, Execution
+from tasks.self_supervision import SelfSupervision
+from tasks.views import make_views
 
 COLLAPSE = ("feature_spread", "projection_spread", "effective_rank")
+# What the last epoch says of itself, not of the encoder.
+_OF_EPOCHS = ("epoch", "learning_rate")
 
 
-class Params(Section):
+class Params(Execution):
     """`views` is what is done to an image to make a view of it. The encoder is adopted if a probe
     on it beats the same probe on the best of `num_fresh_nets` that have learnt nothing."""
 
@@ -78,29 +82,35 @@ def main(
     out_epochs: Path,
     params: Params,
     run: Run,
-) -> None:
+    checkpoints: Path | None = None,
+) -> dict[str, Any] | None:
+    """Without a folder for checkpoints, what is interrupted begins anew."""
     pixels, normalisation = Images(images), load_json(statistics)
     learnt = np.sort(np.concatenate([load_rows(train), load_rows(unlabelled)]))
+    made_by = fingerprint("pretrain", params, run)
     torch.manual_seed(run.seed)
     encoder, description = begin_encoder(
         params.architecture,
         normalisation["mean"],
         normalisation["std"],
         Canonical(**load_json(canonical)),
-        fingerprint("pretrain", params, run),
+        made_by,
     )
     num_flops = count_flops(encoder, pixels.image_shape)
     codes = pd.factorize(load_table(manifest, ["label"])["label"], sort=True)[0]
     yardstick = choose_yardstick(codes, load_rows(train), load_rows(val), run.seed)
-    epochs = pretrain(encoder, pixels, learnt, yardstick, params, run)
-    history = pd.DataFrame(progress(epochs, params.epochs, "pretrain"))
-    last = {str(name): value for name, value in history.iloc[-1].items()}
+    kept = Checkpoints(made_by, checkpoints) if checkpoints else None
+    training = pretrain(encoder, pixels, learnt, yardstick, params, run, kept)
+    history = training.run()
+    if training.rank > 0:
+        return None  # the first process says it all
+    last = {name: round(value, 6) for name, value in history[-1].items() if value is not None}
     collapsed = has_collapsed(*(last[name] for name in COLLAPSE))
     if collapsed:
         logging.getLogger("pretrain").warning(_collapse(params, last))
     adoption = judge(encoder, description, pixels, yardstick, collapsed, params, run)
     save_encoder(encoder, description.model_copy(update={"adoption": adoption}), out_encoder)
-    save_csv(history, out_epochs)
+    save_csv(_table(history), out_epochs)
     save_json(
         {
             "method": params.method.name,
@@ -108,12 +118,19 @@ def main(
             "num_images": len(learnt),
             "num_parameters": count_parameters(encoder),
             "num_flops": num_flops,
-            **{name: value for name, value in last.items() if name != "epoch"},
+            **{name: value for name, value in last.items() if name not in _OF_EPOCHS},
             "collapsed": collapsed,
             "adoption": adoption.model_dump(),
         },
         out_metrics,
     )
+    training.delete_checkpoints()
+    return training.observed
+
+
+def _table(history: History) -> pd.DataFrame:
+    """An epoch a row; the net before it learns, if there was none."""
+    return pd.DataFrame(history[1:] or history).drop(columns="accuracy").round(6)
 
 
 def _collapse(params: Params, last: dict[str, float]) -> str:
@@ -135,7 +152,7 @@ def judge(
     run: Run,
 ) -> Adoption:
     """Whether the encoder beats nets of its kind that have learnt nothing, each of another seed."""
-    place = Place(chosen_device(run.device), run.precision)
+    place = _place(run)
 
     def fresh(number: int) -> Embedded:
         torch.manual_seed(run.seed + number)
@@ -160,45 +177,33 @@ def pretrain(
     yardstick: Yardstick,
     params: Params,
     run: Run,
-) -> Iterator[dict[str, float]]:
-    """Teaches the encoder in place; yields what each epoch brought."""
-    place = Place(chosen_device(run.device), run.precision)
-    method = make_method(params.method, encoder, pixels.image_shape).to(place.device)
-    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    per_epoch = num_batches(len(rows), params.batch_size)
-    optimisation = make_optimisation(
-        method, params.optimiser, params.schedule, params.epochs, per_epoch
+    checkpoints: Checkpoints | None = None,
+) -> Training:
+    """The training that is to be run, of the encoder as it stands."""
+    place = _place(run)
+    method = make_method(params.method, encoder, pixels.image_shape)
+    policy = build_policy(params.views, pixels.image_shape)
+    views = make_views(pixels, policy, 2, run.seed, params.augmentation, place.device)
+    course = Course(
+        title="pretrain",
+        epochs=params.epochs,
+        batch_size=params.batch_size,
+        num_accumulated=params.num_accumulated,
+        judge=None,
+        patience=None,
+        is_compiled=params.compiled,
+        seed=run.seed,
+        num_workers=asked_workers(),
     )
-    views = build_policy(params.views, pixels.image_shape)
 
-    def draw_views(batch: Batch, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        # Two draws a batch: even numbers are first views, odd ones second.
-        images = pixels[batch.rows]
-        first, second = (
-            torch.from_numpy(augment_batch(views, images, run.seed, epoch, draw)).to(place.device)
-            for draw in (2 * batch.number, 2 * batch.number + 1)
+    def optimise(per_epoch: int) -> Optimisation:
+        return make_optimisation(
+            method, params.optimiser, params.schedule, params.epochs, per_epoch
         )
-        return first, second
 
-    def measured() -> dict[str, float]:
-        embedded = embed(encoder, pixels, yardstick, place)
-        return measure(embedded, yardstick, method.projector, place.device)
+    lesson = SelfSupervision(method, pixels, rows, views, yardstick, place)
+    return Training(lesson, optimise, course, place, checkpoints, checkpoint_pause())
 
-    for epoch in range(params.epochs):
-        method.train()
-        total = 0.0
-        for batch in shuffled_batches(rows, params.batch_size, run.seed, epoch):
-            with at_precision(place.precision, place.device):
-                loss = method(*draw_views(batch, epoch))
-            loss.backward()
-            optimisation.step()
-            done = epoch * per_epoch + batch.number + 1
-            method.end_step(done / (params.epochs * per_epoch))
-            total += loss.item()
-        if not np.isfinite(total):
-            raise TilthError(
-                "pretrain: the loss is not finite; try a lower pretrain.optimiser.learning_rate"
-            )
-        yield {"epoch": epoch + 1, "loss": round(total / per_epoch, 6), **measured()}
-    if params.epochs == 0:
-        yield {"epoch": 0, "loss": 0.0, **measured()}
+
+def _place(run: Run) -> Place:
+    return Place(chosen_device(run.device), run.precision)

@@ -42,9 +42,9 @@ def main(
     found = find_planted(planted, flagged)
     training = Training(
         pretrain=load_json(pretrain),
-        pretrain_epochs=load_csv(pretrain_epochs).astype(float),
+        pretrain_epochs=load_csv(pretrain_epochs).apply(pd.to_numeric),
         finetune=load_json(finetune),
-        finetune_epochs=load_csv(finetune_epochs).astype(float),
+        finetune_epochs=load_csv(finetune_epochs).apply(pd.to_numeric),
         evaluate=load_json(evaluate),
         export=load_json(export),
         promote=load_json(promote),

@@ -5,7 +5,8 @@
 
 A path argument of `main` whose name begins with `out` is an output, any other an input. Arguments
 of `main` named like a key of the section `run` are handed that key's value; one named `run` is
-handed them all.
+handed them all, one named `checkpoints` the folder for them. What `main` returns was
+observed, and goes to runs/ with the seconds.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,8 +34,10 @@ from tasks.artifacts.documents import save_json
 from tasks.core.errors import ArtifactError, BusyError, ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run
+from tasks.energy import Energy
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 from tasks.machine import describe_processor
+from tasks.processes import is_first, is_one_of, run_several, take_own_gpu
 from tasks.sections import check_sections, load_sections
 from tasks.telemetry import TELEMETRY_OFF
 
@@ -84,13 +87,22 @@ def run_stage(stage: str, flags: list[str]) -> None:
     if stage not in sections or stage == "run":
         raise ParamsError(f"no stage {stage!r}; expected one of {sorted(set(sections) - {'run'})}")
     run = Run.model_validate(sections["run"])
+    num_processes = sections[stage].get("num_processes", 1)
+    if not is_one_of(stage, num_processes):
+        run_several(num_processes, stage, flags)
+        return
     module, arguments = _prepared(stage, run, num_threads)
     arguments |= _paths(stage, module, flags)
-    with _only_process_of(stage):
+    with _only_run_of(stage) if is_first() else nullcontext():
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         started = time.monotonic()
-        module.main(**arguments, params=module.Params.model_validate(sections[stage]))
-        _observe(stage, time.monotonic() - started, num_threads)
+        # What does not compute draws next to nothing.
+        with Energy() if "torch" in sys.modules and is_first() else nullcontext() as energy:
+            params = module.Params.model_validate(sections[stage])
+            told = module.main(**arguments, params=params) or {}
+        if is_first():
+            measured = {"energy": energy.measured if energy else {}}
+            _observe(stage, time.monotonic() - started, num_threads, told | measured)
 
 
 def limit_threads(num_threads: int) -> None:
@@ -125,10 +137,11 @@ def _asks_for_threads(stage: str) -> bool:
 def _prepared(stage: str, run: Run, num_threads: int) -> tuple[ModuleType, dict[str, Any]]:
     module = importlib.import_module(f"tasks.{stage}")
     wanted = inspect.signature(module.main).parameters
-    shared = {**run.model_dump(), "run": run}
+    shared = {**run.model_dump(), "run": run, "checkpoints": CACHE / "checkpoints"}
     arguments = {name: value for name, value in shared.items() if name in wanted}
     if "torch" in sys.modules:
         make_torch_repeatable(num_threads)
+        take_own_gpu()
     return module, arguments
 
 
@@ -159,7 +172,7 @@ def _paths(stage: str, module: ModuleType, flags: list[str]) -> dict[str, Path]:
 
 
 @contextmanager
-def _only_process_of(stage: str) -> Iterator[None]:
+def _only_run_of(stage: str) -> Iterator[None]:
     path = CACHE / "locks" / f"{stage}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -174,12 +187,13 @@ def _only_process_of(stage: str) -> Iterator[None]:
         yield
 
 
-def _observe(stage: str, seconds: float, num_threads: int) -> None:
+def _observe(stage: str, seconds: float, num_threads: int, told: dict[str, Any]) -> None:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     observed = {
         "seconds": round(seconds, 3),
         "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in usage), 3),
         "peak_memory_bytes": max(one.ru_maxrss for one in usage) * 1024,
+        **told,
         "num_threads": num_threads,
         "device": _device(),
         "processor": describe_processor(),

@@ -182,7 +182,7 @@ def _finetuned(
         **paths,
         params=params,
         run=run,
-        watch=lambda epoch: report(epoch.epoch, getattr(epoch, field)),
+        watch=lambda entry: report(entry["epoch"], entry[field]),
     )
     return float(load_json(paths["out_metrics"])[metric])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import (
     augmentation_audit,
@@ -13,16 +14,20 @@ from benchmarks import (
     data_path,
     duplicates,
     gate_fuzz,
+    gpu,
     labels,
     orchestration,
     planted,
     pretraining,
     reproducibility,
+    resume,
     search,
     suites,
     ten_checks,
+    training_speed,
 )
-from benchmarks.cells import Cell, measure_cell, run_cells, topic_parser
+from benchmarks.cells import Cell, Setting, measure_cell, run_cells, topic_parser
+from benchmarks.device_lessons import AirbenchNet, Labels, Projected, Views, whitening
 from benchmarks.memory import remembered
 from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
@@ -36,7 +41,9 @@ from benchmarks.record import (
     parse_row,
     save_rows,
 )
+from tasks.core.device_augmentation import DevicePolicy
 from tasks.core.embeddings import effective_rank, feature_spread, has_collapsed
+from tasks.core.policy import build_policy
 
 TOPICS = {
     "orchestration": orchestration.CELLS,
@@ -49,6 +56,9 @@ TOPICS = {
     "duplicates": duplicates.CELLS,
     "gate_fuzz": gate_fuzz.CELLS,
     "cleanvision": cleanvision.CELLS,
+    "training_speed": training_speed.CELLS,
+    "resume": resume.CELLS,
+    "gpu": gpu.CELLS,
     "search": search.CELLS,
 }
 
@@ -268,3 +278,53 @@ def test_a_suite_refuses_what_plain_pandas_does() -> None:
     refused = ten_checks.by_suite(table)
     assert refused == ten_checks.by_pandas(table)
     assert (len(refused), sum(refused)) == (10, 3 * 4)
+
+
+def test_what_is_for_a_gpu_runs_on_a_processor() -> None:
+    options = argparse.Namespace(
+        device="cpu", precision="bf16", compile=False, batch_size=32, width=4
+    )
+    setting = Setting(options, None, None)  # type: ignore[arg-type]
+    data, device = gpu.make_noise(64), torch.device("cpu")
+    policy = DevicePolicy(build_policy(gpu.MOVED, (32, 32, 3)))
+    labels = Labels(AirbenchNet(data.train_NHWC, 10, (8, 8, 8)), data, policy, device, "bf16")
+    history = gpu.learn(labels, setting, 0, 2, 32, 0.1)
+    assert [set(entry) for entry in history] == [
+        {"epoch", "loss", "accuracy", "learning_rate", "test_accuracy"}
+    ] * 3
+    assert len(labels.seconds) == 2
+    encoder = gpu.resnet18(options)
+    encoder.head = torch.nn.Identity()  # type: ignore[assignment]
+    views = Views(Projected(encoder, 32), data, policy, device, "bf16")
+    views.num_epochs = 1
+    assert "knn_accuracy" in gpu.learn(views, setting, 0, 1, 32, 0.1)[-1]
+
+
+def test_whitened_patches_are_uncorrelated() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 3), dtype=np.uint8)
+    images[..., 1] = images[..., 0] // 2 + images[..., 1] // 2
+    x_NCHW = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 63.75 - 2
+    filters = whitening(images)
+    responses = torch.nn.functional.conv2d(x_NCHW, filters[:12]).permute(0, 2, 3, 1)
+    flat = responses.reshape(-1, 12)
+    torch.testing.assert_close(flat.T @ flat / len(flat), torch.eye(12), atol=0.01, rtol=0)
+    assert torch.equal(filters[12:], -filters[:12])
+
+
+def test_a_matrix_product_and_a_net_are_counted_right() -> None:
+    linear = torch.nn.Sequential(torch.nn.Flatten(), Floats(), torch.nn.Linear(32 * 32 * 3, 10))
+    # Forwards and the gradient of the weights: the first layer needs none of its inputs.
+    assert gpu.flops_per_image(linear, torch.device("cpu")) == 2 * 2 * 32 * 32 * 3 * 10
+
+
+class Floats(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float()
+
+
+def test_loops_take_turns() -> None:
+    calls: list[str] = []
+    found = training_speed.alternate(
+        2, lambda: calls.append("a") or 1.0, lambda: calls.append("b") or 2.0
+    )
+    assert calls == ["a", "b", "a", "b"] and found == [[1.0, 1.0], [2.0, 2.0]]

@@ -95,6 +95,7 @@ class Images:
 
     def __init__(self, folder: Path):
         """Raises ArtifactError if there is no shard or the shards disagree in shape."""
+        self._folder = folder
         paths = sorted(folder.glob("*.npy"))
         if not paths:
             raise ArtifactError(f"{folder}: holds no .npy shard")
@@ -104,6 +105,10 @@ class Images:
             raise ArtifactError(f"{folder}: shards differ in shape: {sorted(shapes)}")
         self.image_shape: tuple[int, int, int] = shapes.pop()
         self._ends = np.cumsum([len(shard) for shard in self._shards])
+
+    def __reduce__(self):
+        # To another process goes the name of the folder: a memory map would be copied into it.
+        return Images, (self._folder,)
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -5,7 +5,7 @@ N images, D width of the output
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,13 @@ from torch import nn
 from tasks.core.errors import ParamsError
 
 _BATCH_SIZE = 512
+
+
+class Place(NamedTuple):
+    """What nets are run on, and in which precision (that of `run.precision`)."""
+
+    device: torch.device
+    precision: str
 
 
 class ImageRows(Protocol):
@@ -31,8 +38,9 @@ def chosen_device(name: str) -> torch.device:
 
 @contextmanager
 def at_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """`bf16` computes convolutions and matrix products in bfloat16, `float32` nothing."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+    """Convolutions and matrix products are computed in 16 bits, unless it is `float32`."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    with torch.autocast(device.type, dtype=dtype, enabled=precision != "float32"):
         yield
 
 

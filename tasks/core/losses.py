@@ -7,6 +7,7 @@ N images, K classes, M rows of the manifest
 
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
@@ -145,6 +146,8 @@ class ClassificationLoss(nn.Module):
         super().__init__()
         self.settings = settings
         weights_K = settings.class_weights.of(counts_K.double()).float()
+        # On the host, so that asking does not wait for the device.
+        self._weights_K = weights_K.double().numpy()
         self.register_buffer("counts_K", counts_K.float(), persistent=False)
         self.register_buffer("class_weights_K", weights_K, persistent=False)
 
@@ -157,6 +160,14 @@ class ClassificationLoss(nn.Module):
             mass_NK = mass_NK * self.class_weights_K
         costs_NK = self.settings.costs(logits_NK, self.counts_K)
         return (mass_NK * costs_NK).sum() / mass_NK.sum()
+
+    def masses_of_classes(self, epoch: int) -> np.ndarray:
+        """What an image of each class counts for beside one of another, float64 (K,)."""
+        weights_K = self._weights_K
+        if epoch < self.settings.class_weights.from_epoch:
+            return np.ones_like(weights_K)
+        smoothing = self.settings.label_smoothing
+        return (1 - smoothing) * weights_K + smoothing * weights_K.mean()
 
     def _shares(self, targets: Tensor, num_classes: int) -> Tensor:
         shares_NK = F.one_hot(targets, num_classes) if targets.ndim == 1 else targets

@@ -16,7 +16,7 @@ class Run(Section):
 
     seed: NonNegativeInt
     num_threads: PositiveInt
-    precision: Literal["float32", "bf16"]
+    precision: Literal["float32", "bf16", "fp16"]
     device: Literal["cpu", "cuda"]
 
 

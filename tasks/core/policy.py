@@ -4,6 +4,7 @@ N images, H height, W width, C channels
 """
 
 import inspect
+import random
 import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
@@ -114,13 +115,29 @@ def load_policy(serialised: dict[str, Any]) -> A.Compose:
 
 
 def augment_batch(
-    policy: A.Compose, images_NHWC: np.ndarray, seed: int, epoch: int, batch: int
+    policy: A.Compose,
+    images_NHWC: np.ndarray,
+    seed: int,
+    epoch: int,
+    batch: int,
+    places_N: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Augments a batch; the draws come from (seed, epoch, batch) alone.
+    """Augments images of a batch; an image's draws come from (seed, epoch, batch) and its place in
+    the batch (None: in order from 0), whichever other images are given.
 
     uint8 (N, H, W, C) → uint8 (N, H, W, C).
     """
-    draw = np.random.SeedSequence([seed, epoch, batch]).generate_state(1)[0]
-    policy.set_random_seed(int(draw))
-    augmented = [policy(image=image)["image"] for image in images_NHWC]
-    return np.stack(augmented).reshape(images_NHWC.shape)
+    low, high = np.random.SeedSequence([seed, epoch, batch]).generate_state(2, np.uint64).tolist()
+    philox, python_rng = np.random.Philox(key=[low, high]), random.Random()
+    policy.set_random_state(np.random.Generator(philox), python_rng)
+    # New generators for each image would cost as much as a flip and a crop do.
+    state = philox.state
+    places = range(len(images_NHWC)) if places_N is None else places_N.tolist()
+    augmented = np.empty_like(images_NHWC)
+    for number, place in enumerate(places):
+        state["state"]["counter"][:] = (0, place, 0, 0)
+        philox.state = state
+        python_rng.seed((low << 64) + place)
+        image = policy(image=images_NHWC[number])["image"]
+        augmented[number] = image.reshape(images_NHWC.shape[1:])
+    return augmented

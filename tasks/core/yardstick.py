@@ -11,7 +11,7 @@ from torch import nn
 
 from tasks.core.adoption import Embedded
 from tasks.core.embeddings import effective_rank, feature_spread, knn_accuracy
-from tasks.core.inference import ImageRows, run_net
+from tasks.core.inference import ImageRows, Place, run_net
 
 _MOST_ROWS = 5000
 # Twenty steps of batch norm's running averages leave 0.9 ** 20 = 12 % of where they began.
@@ -25,13 +25,6 @@ class Yardstick(NamedTuple):
     train_labels: np.ndarray
     val: np.ndarray
     val_labels: np.ndarray
-
-
-class Place(NamedTuple):
-    """Where and how exactly nets are run."""
-
-    device: torch.device
-    precision: str
 
 
 def choose_yardstick(

@@ -36,12 +36,17 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             "adoption": ADOPTION | adoption,
         },
         pretrain_epochs=epochs.assign(
-            knn_accuracy=0.5, feature_spread=0.3, projection_spread=0.8, effective_rank=9.0
+            learning_rate=0.2,
+            knn_accuracy=0.5,
+            feature_spread=0.3,
+            projection_spread=0.8,
+            effective_rank=9.0,
         ),
         finetune={"best_epoch": 1, "initialisation": begun},
         finetune_epochs=epochs.assign(
             learning_rate=0.1,
             train_loss=1.0,
+            train_accuracy=0.25,
             val_loss=2.0,
             val_balanced_accuracy=0.5,
             val_macro_f1=0.5,
@@ -103,6 +108,10 @@ def test_the_page_is_whole_and_the_same_twice():
     curves = [block for s in training_sections(one) for block in s.blocks]
     captions = [block.caption for block in curves if isinstance(block, Lines)]
     assert "Pretraining: loss of simclr." in captions
+    series = [block.series for block in curves if isinstance(block, Lines)]
+    # Epoch 0 learns nothing.
+    assert {"rate": [0.2, 0.2]} in series and {"rate": [0.1, 0.1]} in series
+    assert {"accuracy on train": [0.25, 0.25]}.items() <= series[-2].items()
     pages = [
         render_page("t", "lead", training_sections(one), verdict_notice(one.promote))
         for _ in range(2)

@@ -1,99 +1,71 @@
 """A classifier learns by every strategy, loss and optimiser, from mixed images too, repeatably."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
-from tasks.artifacts.images import Images, save_pixels
+from tasks.artifacts.images import Images
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError, TilthError
 from tasks.core.inference import run_net
-from tasks.core.mixing import Mixing
-from tasks.core.policy import build_policy
-from tasks.finetune import Epoch, Params, _refuse_mixtures, finetune, keep_best
-from tasks.labelled import Labelled, Place
-from tests.nets import small_classifier
+from tasks.finetune import _refuse_mixtures, finetune
+from tasks.learning import History, Training
+from tests.tasks.brightness import (
+    ADAMW,
+    PLACE,
+    SEED,
+    SGD,
+    UNWEIGHTED,
+    begin,
+    labelled,
+    make_pixels,
+    params,
+)
 
-PLACE = Place(torch.device("cpu"), "float32", 0)
-OFF: dict[str, Any] = {"l1_penalty": 0.0, "clip_norm": 0.0, "ema_decay": 0.0}
-SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True,
-       "weight_decay": 0.001, **OFF}  # fmt: skip
-ADAMW = {"name": "adamw", "learning_rate": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8,
-         "weight_decay": 0.0, **OFF}  # fmt: skip
-LOGISTIC = {"name": "logistic", "penalty": 0.01, "steps": 100}
 COSINE = {"name": "cosine", "warmup_epochs": 1}
-UNWEIGHTED = {"label_smoothing": 0.0, "class_weights": {"name": "none"}}
-SECTION: dict[str, Any] = {
-    "initialisation": "pretrained",
-    "probe": {"name": "none"},
-    "strategy": {"name": "full", "encoder_rate_fraction": 1.0},
-    "loss": {"name": "balanced_softmax", "label_smoothing": 0.1},
-    "optimiser": ADAMW,
-    "schedule": {"name": "constant"},
-    "epochs": 4,
-    "patience": 4,
-    "batch_size": 16,
-    "dropout": 0.0,
-    "least_batch_norm_rows": 0,
-    "refit": {"name": "none"},
-}
-
-
-def params(**changed: Any) -> Params:
-    return Params.model_validate({**SECTION, **changed})
+LOGISTIC = {"name": "logistic", "penalty": 0.01, "steps": 100}
 
 
 @pytest.fixture(scope="module")
-def pixels(tmp_path_factory) -> Images:
-    """120 images of three classes, which differ in brightness."""
-    folder: Path = tmp_path_factory.mktemp("images")
-    noise = np.random.default_rng(0).integers(0, 60, (120, 8, 8, 1), dtype=np.uint8)
-    steps = 90 * (np.arange(120) % 3).astype(np.uint8)
-    save_pixels(noise + steps[:, None, None, None], folder / "0.npy")
-    return Images(folder)
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    return make_pixels(tmp_path_factory.mktemp("images"))
 
 
-def labelled(pixels: Images, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0) -> Labelled:
-    return Labelled(
-        pixels,
-        rows=np.arange(90),
-        val=np.arange(90, 120),
-        codes=np.arange(120) % 3,
-        weights=np.ones(120, dtype=np.float32),
-        classes=["a", "b", "c"],
-        counts=np.array([30, 30, 30]),
-        policy=build_policy([], pixels.image_shape),
-        mixing=Mixing(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha),
-    )
+def train(
+    pixels: Images, alphas: tuple[float, float] = (0.0, 0.0), **changed
+) -> tuple[Training, Classifier]:
+    classifier = begin()
+    given = (labelled(pixels, *alphas), params(**changed), PLACE, SEED)
+    return finetune(classifier, *given), classifier
 
 
-def begin() -> Classifier:
-    torch.manual_seed(0)
-    return small_classifier()
+def learn(pixels: Images, alphas: tuple[float, float] = (0.0, 0.0), **changed) -> History:
+    return train(pixels, alphas, **changed)[0].run()
 
 
-def learn(pixels: Images, alphas: tuple[float, float] = (0.0, 0.0), **changed) -> list[Epoch]:
-    taught = finetune(begin(), labelled(pixels, *alphas), params(**changed), PLACE)
-    return [epoch for epoch, _ in taught]
+def column(history: History, name: str) -> list[float]:
+    """Of the epochs that learn."""
+    return [entry[name] for entry in history[1:]]
 
 
 @pytest.mark.parametrize("alphas", [(0.0, 0.0), (0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_it_learns_repeatably_with_what_is_mixed(pixels, alphas):
     epochs = learn(pixels, alphas)
     assert epochs == learn(pixels, alphas)
-    assert [epoch.epoch for epoch in epochs] == [0, 1, 2, 3, 4]
-    assert epochs[0].val_balanced_accuracy < 0.7 < max(e.val_balanced_accuracy for e in epochs)
-    assert epochs[-1].val_loss < epochs[0].val_loss
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2, 3, 4]
+    best = max(column(epochs, "val_balanced_accuracy"))
+    assert epochs[0]["val_balanced_accuracy"] < 0.7 < best
+    assert epochs[-1]["val_loss"] < epochs[0]["val_loss"]
 
 
 def test_mixtures_are_harder_to_fit(pixels):
-    plain = learn(pixels)[-1].train_loss
+    plain = learn(pixels)[-1]["loss"]
     for alphas in ((1.0, 0.0), (0.0, 1.0)):
-        assert learn(pixels, alphas)[-1].train_loss > plain
+        assert learn(pixels, alphas)[-1]["loss"] > plain
 
 
 @pytest.mark.parametrize(
@@ -113,24 +85,24 @@ def test_mixtures_are_harder_to_fit(pixels):
 def test_it_learns_repeatably_however_it_is_asked_to(pixels, changed):
     epochs = learn(pixels, **changed)
     assert epochs == learn(pixels, **changed)
-    assert max(epoch.val_balanced_accuracy for epoch in epochs) > 0.8
-    assert epochs[-1].val_loss < epochs[0].val_loss
+    assert max(column(epochs, "val_balanced_accuracy")) > 0.8
+    assert epochs[-1]["val_loss"] < epochs[0]["val_loss"]
 
 
 def test_a_frozen_encoder_stays_to_the_byte(pixels):
-    classifier = begin()
+    optimiser = {**ADAMW, "weight_decay": 0.5}
+    training, classifier = train(pixels, strategy={"name": "frozen"}, optimiser=optimiser)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    frozen = params(strategy={"name": "frozen"}, optimiser={**ADAMW, "weight_decay": 0.5})
-    list(finetune(classifier, labelled(pixels), frozen, PLACE))
+    training.run()
     for name, value in classifier.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("encoder."), name
 
 
 @pytest.mark.parametrize(("least", "moves"), [(90, True), (91, False)])
 def test_statistics_stay_where_rows_are_few(pixels, least, moves):
-    classifier = begin()
+    training, classifier = train(pixels, least_batch_norm_rows=least)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    list(finetune(classifier, labelled(pixels), params(least_batch_norm_rows=least), PLACE))
+    training.run()
     after = classifier.state_dict()
     statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
     assert statistics
@@ -140,40 +112,41 @@ def test_statistics_stay_where_rows_are_few(pixels, least, moves):
 
 def test_rates_are_told_by_epoch(pixels):
     schedule = {"name": "step", "after_epochs": [1, 3], "factor": 0.1}
-    rates = [epoch.learning_rate for epoch in learn(pixels, schedule=schedule)]
-    assert rates == pytest.approx([0.0, 0.01, 0.001, 0.001, 0.0001])
+    history = learn(pixels, schedule=schedule)
+    assert history[0]["learning_rate"] is None
+    assert column(history, "learning_rate") == pytest.approx([0.01, 0.001, 0.001, 0.0001])
 
 
 def test_the_rate_falls_when_val_grows_no_better(pixels):
     """A rate that is far too high keeps val from growing better."""
     changed = {"optimiser": {**ADAMW, "learning_rate": 1.0}, "epochs": 12, "patience": 12}
     plateau = {"name": "plateau", "factor": 0.01, "patience": 0}
-    rates = [epoch.learning_rate for epoch in learn(pixels, schedule=plateau, **changed)][1:]
+    rates = column(learn(pixels, schedule=plateau, **changed), "learning_rate")
     assert rates[0] == pytest.approx(1.0) and rates[-1] < 0.1
     assert rates == sorted(rates, reverse=True)
 
 
 def test_the_best_weights_come_back_and_are_those_that_were_measured(pixels):
-    averaged = params(optimiser={**ADAMW, "learning_rate": 0.05, "ema_decay": 0.9}, epochs=6)
-    classifier, lesson = begin(), labelled(pixels)
+    optimiser = {**ADAMW, "learning_rate": 0.05, "ema_decay": 0.9}
+    training, classifier = train(pixels, optimiser=optimiser, epochs=6)
     judged = {}
 
-    def remembered():
-        for epoch, net in finetune(classifier, lesson, averaged, PLACE):
-            judged[epoch.epoch] = run_net(net, pixels, lesson.val, PLACE.device, PLACE.precision)
-            yield epoch, net
+    def outputs(net: nn.Module) -> np.ndarray:
+        return run_net(net, pixels, np.arange(90, 120), *PLACE)
 
-    best, history = keep_best(classifier, remembered(), averaged, lambda epoch: None)
-    assert best.val_loss == min(epoch.val_loss for epoch in history)
-    found = run_net(classifier, pixels, lesson.val, PLACE.device, PLACE.precision)
-    np.testing.assert_array_equal(found, judged[best.epoch])
+    def remember(entry: dict[str, Any]) -> None:
+        judged[entry["epoch"]] = outputs(training.optimisation.judged_net)
+
+    history = training.run(remember)
+    best = training.best["epoch"]
+    assert history[best]["val_loss"] == min(entry["val_loss"] for entry in history)
+    np.testing.assert_array_equal(outputs(classifier), judged[best])
 
 
 def test_it_stops_when_patience_is_over(pixels):
-    hopeless = params(optimiser={**ADAMW, "learning_rate": 1e-12}, epochs=9, patience=2)
-    taught = finetune(classifier := begin(), labelled(pixels), hopeless, PLACE)
-    best, history = keep_best(classifier, taught, hopeless, lambda epoch: None)
-    assert len(history) <= best.epoch + 3 < 10
+    optimiser = {**ADAMW, "learning_rate": 1e-12}
+    training, _ = train(pixels, optimiser=optimiser, epochs=9, patience=2)
+    assert len(training.run()) <= training.best["epoch"] + 3 < 10
 
 
 def test_a_loss_that_is_not_finite_ends_it(pixels):
@@ -215,6 +188,11 @@ def test_a_loss_that_is_not_finite_ends_it(pixels):
             },
             "would never begin",
         ),
+        ({"num_processes": 2, "strategy": {"name": "frozen"}}, "wait for the gradients of all"),
+        ({"num_processes": 2, "strategy": {"name": "gradual", "epochs_per_layer": 1}},
+         "wait for the gradients of all"),
+        ({"num_processes": 2, "loss": {"name": "early_learning", "strength": 1.0, "momentum": 0.7,
+          **UNWEIGHTED}}, "sees some of them alone"),
         ({"refit": {"name": "embeddings", "sampler": "SMOOTE", "arguments": {}, "probe": LOGISTIC}},
          "imbalanced-learn has no sampler 'SMOOTE'"),
         ({"refit": {"name": "embeddings", "sampler": "none", "arguments": {"k_neighbors": 3},
@@ -232,3 +210,17 @@ def test_a_loss_with_a_memory_refuses_mixtures(pixels):
         _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params(loss=remembering))
     _refuse_mixtures(labelled(pixels), params(loss=remembering))
     _refuse_mixtures(labelled(pixels, mixup_alpha=0.2), params())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"num_accumulated": 2}, "takes it in parts"),
+        ({"num_processes": 2}, "takes it in parts"),
+        ({"augmentation": "device"}, "on the host, and finetune.augmentation is device"),
+    ],
+)
+def test_a_batch_is_mixed_whole_and_on_the_host(pixels, changed, words):
+    with pytest.raises(ParamsError, match=words):
+        _refuse_mixtures(labelled(pixels, cutmix_alpha=0.2), params(**changed))
+    _refuse_mixtures(labelled(pixels), params(**changed))

@@ -9,16 +9,16 @@ from tasks.artifacts.embeddings import Synthetic
 from tasks.artifacts.images import Images, save_pixels
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError
-from tasks.core.inference import run_net
+from tasks.core.inference import Place, run_net
 from tasks.core.mixing import Mixing
 from tasks.core.probe import LogisticProbe, RidgeProbe, fit_head, fit_ridge_head
 from tasks.core.refitting import Refit
 from tasks.core.resampling import build_sampler, resample
 from tasks.heads import probe_head, refit_head
-from tasks.labelled import Labelled, Place
+from tasks.labelled import Labelled
 from tests.nets import small_classifier
 
-PLACE = Place(torch.device("cpu"), "float32", 0)
+PLACE = Place(torch.device("cpu"), "float32")
 LOGISTIC = LogisticProbe(name="logistic", penalty=0.01, steps=100)
 RIDGE = RidgeProbe(name="ridge", penalty=0.1)
 NOTHING = Synthetic(np.empty((0, 8), np.float32), np.empty(0, str))
@@ -49,7 +49,7 @@ def classifier() -> Classifier:
 
 def embeddings_of(classifier: Classifier, lesson: Labelled) -> torch.Tensor:
     rows = np.arange(30)
-    found = run_net(classifier.encoder, lesson.pixels, rows, PLACE.device, PLACE.precision)
+    found = run_net(classifier.encoder, lesson.pixels, rows, *PLACE)
     return torch.from_numpy(found)
 
 
@@ -98,15 +98,15 @@ def test_a_head_refitted_without_a_sampler_is_that_of_the_probe(classifier, less
     probe_head(classifier, lesson, NOTHING, LOGISTIC, PLACE)
     probed = classifier.head.weight.data.clone()
     classifier.head.reset_parameters()
-    refit_head(classifier, lesson, refit_by("none", {}), PLACE)
+    refit_head(classifier, lesson, refit_by("none", {}), PLACE, 0)
     assert torch.equal(classifier.head.weight.data, probed)
 
 
 def test_what_is_made_up_for_a_refitted_head_lies_between_its_own_embeddings(classifier, lesson):
-    refit_head(classifier, lesson, refit_by("SMOTE", {"k_neighbors": 1}), PLACE)
+    refit_head(classifier, lesson, refit_by("SMOTE", {"k_neighbors": 1}), PLACE, 0)
     embeddings = embeddings_of(classifier, lesson)
     names = np.array(lesson.classes)[lesson.codes]
-    sampler = build_sampler("SMOTE", {"k_neighbors": 1}, PLACE.seed)
+    sampler = build_sampler("SMOTE", {"k_neighbors": 1}, 0)
     made = resample(embeddings.numpy(), names, sampler, "auto")
     assert len(made.made_up_SD) == 10 + 17
     expected = fit_head(
@@ -123,4 +123,4 @@ def test_what_is_made_up_for_a_refitted_head_lies_between_its_own_embeddings(cla
 def test_a_sampler_that_cannot_is_told_by_its_place(classifier, lesson):
     few = lesson._replace(codes=np.repeat([0, 1, 2], [20, 9, 1]))
     with pytest.raises(ParamsError, match=r"params\.yaml: finetune\.refit: SMOTE"):
-        refit_head(classifier, few, refit_by("SMOTE", {}), PLACE)
+        refit_head(classifier, few, refit_by("SMOTE", {}), PLACE, 0)

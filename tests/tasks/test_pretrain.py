@@ -58,6 +58,10 @@ SECTION = {
     "optimiser": ADAMW,
     "schedule": {"name": "cosine", "warmup_epochs": 0},
     "num_fresh_nets": 2,
+    "num_accumulated": 1,
+    "num_processes": 1,
+    "compiled": False,
+    "augmentation": "host",
 }
 TRAIN, UNLABELLED, VAL, TEST = (
     np.arange(*ends) for ends in ((0, 120), (120, 160), (160, 220), (220, 240))

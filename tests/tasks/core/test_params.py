@@ -39,7 +39,7 @@ def test_good_values_pass_and_stay():
         ({"seed": True}, "run.seed"),
         ({"seed": None}, "run.seed"),
         ({"num_threads": 0}, "run.num_threads"),
-        ({"precision": "fp16"}, "run.precision"),
+        ({"precision": "fp8"}, "run.precision"),
         ({"device": "mps"}, "run.device"),
         ({"sede": 1}, "run.sede"),
     ],

@@ -50,6 +50,14 @@ def test_draws_hang_on_seed_epoch_and_batch_alone(images):
         assert (augment_batch(worn, images, *other) != first).any()
 
 
+def test_draws_of_an_image_hang_on_its_place_and_on_no_other_image(images):
+    whole = augment_batch(policy(), images, 1, 2, 3)
+    for places in ([0, 1, 2], [3, 4, 5], [5], [4, 1]):
+        chosen = np.array(places)
+        part = augment_batch(policy(), images[chosen], 1, 2, 3, chosen)
+        assert (part == whole[chosen]).all()
+
+
 def batches_of_a_worker(serialised: dict, batches: list[tuple[int, int]]) -> list[bytes]:
     worker = load_policy(serialised)
     images = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), dtype=np.uint8)

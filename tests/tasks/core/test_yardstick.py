@@ -9,7 +9,8 @@ import torch
 from tasks.core.adoption import Embedded
 from tasks.core.embeddings import effective_rank, feature_spread, knn_accuracy
 from tasks.core.encoder import Encoder
-from tasks.core.yardstick import Place, choose_yardstick, embed, measure, settle
+from tasks.core.inference import Place
+from tasks.core.yardstick import choose_yardstick, embed, measure, settle
 from tests.nets import tiny
 
 PLACE = Place(torch.device("cpu"), "float32")

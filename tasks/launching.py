@@ -1,0 +1,101 @@
+"""The processes of a training, what they compute on, and in how many bits."""
+
+import logging
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tasks.core.errors import ParamsError
+from tasks.core.inference import Place
+from tasks.lesson import Lesson, Steps
+
+if TYPE_CHECKING:  # it takes a second to import
+    from lightning_fabric import Fabric
+
+
+WORKERS, PAUSE = "TILTH_WORKERS", "TILTH_CHECKPOINT_SECONDS"
+_USUAL_PAUSE = 60.0
+
+
+def asked_workers() -> int:
+    """Processes that make images ready beside the training. What is learnt does not hang on it, so
+    it is a matter of the machine and no param. None by default: each takes seconds to start and a
+    processor that the training may be using.
+
+    Raises ParamsError for a TILTH_WORKERS that is no such number.
+    """
+    told = os.environ.get(WORKERS, "0")
+    if not told.isdecimal():
+        raise ParamsError(f"{WORKERS} is {told!r}; expected how many processes, 0 for none")
+    return int(told)
+
+
+def checkpoint_pause() -> float:
+    """Seconds between checkpoints. Raises ParamsError for a TILTH_CHECKPOINT_SECONDS below 0."""
+    told = os.environ.get(PAUSE, str(_USUAL_PAUSE))
+    with suppress(ValueError):
+        if float(told) >= 0:
+            return float(told)
+    raise ParamsError(f"{PAUSE} is {told!r}; expected a number of seconds")
+
+
+class Launched(NamedTuple):
+    """`scaler`: of gradients, which vanish in float16 otherwise; None in other precisions."""
+
+    fabric: "Fabric"
+    scaler: torch.amp.GradScaler | None
+
+
+def launch(place: Place) -> Launched:
+    """This process of the training: alone, or one of those that `torchrun` started."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision, Precision
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    kind = place.device.type
+    scaler = torch.amp.GradScaler(kind) if place.precision == "fp16" else None
+    plugins = {
+        "float32": Precision,
+        "bf16": lambda: MixedPrecision("bf16-mixed", kind),
+        "fp16": lambda: MixedPrecision("16-mixed", kind, scaler),
+    }
+    num_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    num_everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=kind,
+        devices=num_here,
+        num_nodes=num_everywhere // num_here,
+        strategy="auto" if num_everywhere == 1 else "ddp",
+        plugins=[plugins[place.precision]()],
+    )
+    fabric.launch()
+    return Launched(fabric, scaler)
+
+
+def prepare(fabric: "Fabric", lesson: Lesson, is_compiled: bool) -> Any:
+    """The lesson on its device, to be called for the outcome of a part."""
+    lesson.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(lesson)
+    if is_compiled:
+        lesson.net.compile()
+    return fabric.setup_module(lesson, move_to_device=False)
+
+
+def scaled_step(steps: Steps, scaler: torch.amp.GradScaler) -> None:
+    """A step from scaled gradients, which is left out if one of them overflowed."""
+    scaler.step(_Scaled(steps))  # type: ignore[arg-type]
+    scaler.update()
+    for group in steps.optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
+class _Scaled:
+    """An optimisation as GradScaler wants its optimisers: it clips what was scaled back."""
+
+    def __init__(self, steps: Steps):
+        self.param_groups, self.step = steps.optimiser.param_groups, steps.step
