@@ -17,7 +17,7 @@ from tests.end_to_end.conftest import Copy
 DVC = (sys.executable, "-m", "dvc", "repro", "pretrain")
 FLOW = (sys.executable, "-m", "flows.data", "--no-wait")
 # Enough that a run is certainly under way when it is disturbed.
-LONGER = {"pretrain.epochs": 12, "pretrain.batch_size": 64}
+LONGER = {"pretrain.epochs": 8, "pretrain.batch_size": 64}
 
 Disturb = Callable[[subprocess.Popen[str], int], None]
 
@@ -134,6 +134,7 @@ def test_one_disturbance_and_the_same_command_again(
     check_recovered(checkout, undisturbed, seconds)
 
 
+@pytest.mark.slow
 def test_a_second_dvc_fails_clearly_and_harms_nothing(
     copy_at: Copy, longer: Checkout, undisturbed: Any
 ) -> None:

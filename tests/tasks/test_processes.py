@@ -74,7 +74,7 @@ def kill_within_an_epoch(project: Path, stage: str) -> None:
             return
 
 
-@pytest.mark.parametrize("stage", STEPS_PER_EPOCH)
+@pytest.mark.parametrize("stage", [pytest.param("pretrain", marks=pytest.mark.slow), "finetune"])
 def test_a_stage_that_was_killed_ends_with_the_same_bytes(project, stage):
     whole = outputs(project, stage)
     assert steps_done(project) == 0
@@ -95,6 +95,7 @@ def test_what_was_observed_of_a_training_is_told(project):
     assert observed["energy"].get("watt_hours", 0) >= 0
 
 
+@pytest.mark.slow
 def test_workers_change_nothing_of_what_is_learnt(project):
     whole = outputs(project, "pretrain")
     assert start(project, "pretrain", num_workers=1).wait() == 0
@@ -102,6 +103,7 @@ def test_workers_change_nothing_of_what_is_learnt(project):
     assert load_json(project / "runs/pretrain.json")["num_workers"] == 1
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(project):
     """Without dropout, which each draws for itself."""
     params = project / "params.yaml"

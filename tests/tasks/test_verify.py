@@ -168,6 +168,7 @@ def test_code_that_changed_and_code_that_does_not_repeat_itself_are_told_apart(
     assert "two runs here differ from each other: the stage does not repeat itself" in said
 
 
+@pytest.mark.slow
 def test_code_that_changed_is_named_where_the_bytes_are_the_same(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
