@@ -112,7 +112,8 @@ def test_too_many_parts_are_refused():
 def test_the_best_epoch_is_kept_and_patience_ends_it():
     class Worsening(Classes):
         def measure(self, net):
-            self.seen = [*getattr(self, "seen", []), net.get_parameter("head.1.bias").detach().clone()]
+            bias = net.get_parameter("head.1.bias").detach().clone()
+            self.seen = [*getattr(self, "seen", []), bias]
             return {"val_loss": [5.0, 2.0, 1.0, 3.0, 1.5, 0.1][len(self.seen) - 1]}
 
     lesson = make_lesson()
