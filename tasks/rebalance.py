@@ -14,7 +14,7 @@ from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.embeddings import Synthetic, load_embeddings, save_synthetic
 from tasks.artifacts.tables import load_rows, load_table, save_rows
 from tasks.core.params import Section
-from tasks.core.resampling import Resampled, build_sampler, resample
+from tasks.core.resampling import Resampled, build_sampler, check_sampler, resample
 
 _WORDS = Literal["auto", "all", "minority", "majority", "not minority", "not majority"]
 
@@ -32,10 +32,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        if self.sampler != "none":
-            build_sampler(self.sampler, self.arguments, seed=0)
-        elif self.arguments:
-            raise ValueError(f"no sampler, no arguments (given: {self.arguments})")
+        check_sampler(self.sampler, self.arguments)
         return self
 
 

@@ -28,12 +28,9 @@ class Refit(Section):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        if self.sampler != "none":
-            from tasks.core.resampling import build_sampler  # takes a second
+        from tasks.core.resampling import check_sampler  # takes a second
 
-            build_sampler(self.sampler, self.arguments, seed=0)
-        elif self.arguments:
-            raise ValueError(f"no sampler, no arguments (given: {self.arguments})")
+        check_sampler(self.sampler, self.arguments)
         return self
 
 

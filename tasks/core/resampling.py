@@ -44,6 +44,14 @@ class Resampled(NamedTuple):
     num_neighbours: int | None
 
 
+def check_sampler(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises ValueError where `build_sampler` does, and for arguments of the sampler `none`."""
+    if name != "none":
+        build_sampler(name, arguments, seed=0)
+    elif arguments:
+        raise ValueError(f"no sampler, no arguments (given: {dict(arguments)})")
+
+
 def build_sampler(name: str, arguments: Mapping[str, Any], seed: int) -> Any:
     """Raises ValueError for a name or an argument that imbalanced-learn does not know, and for a
     sampler whose rows cannot be traced back."""
