@@ -4,6 +4,7 @@ N images, H height, W width, C channels, K classes, D width of the embedding
 """
 
 import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,8 +80,9 @@ class OnDevice(Lesson):
         self._resumed = time.perf_counter()
         return measured
 
+    @abstractmethod
     def tested(self, net: nn.Module) -> dict[str, float]:
-        raise NotImplementedError
+        """What the net is worth on test images."""
 
     def outputs(self, net: nn.Module, images_NHWC: np.ndarray) -> np.ndarray:
         rows = np.arange(len(images_NHWC))

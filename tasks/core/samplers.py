@@ -119,21 +119,13 @@ class Repeatable(BaseSampler):
         self._sampler.after_trial(study, trial, state, values)
 
 
-class Combination(BaseSampler):
-    """One point of a grid. Optuna's own grid may run a point twice where workers share it."""
+class Combination(RandomSampler):
+    """One point of a grid, of which nothing is left to chance. Optuna's own grid may run a point
+    twice where workers share it."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__()
         self._values = values
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self,

@@ -4,16 +4,27 @@ the loss.
 N images, H height, W width, C channels
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from tasks.core.encoder import Encoder
+from tasks.core.params import Section
 
 
-class SelfSupervised(nn.Module):
+class Projected(Section):
+    """Params of methods that compare what a projector makes of embeddings: the width of its hidden
+    layers, and that of its output."""
+
+    projector_width: PositiveInt
+    projection_width: PositiveInt
+
+
+class SelfSupervised(nn.Module, ABC):
     """Two views of N images → their loss. `state_dict()` is all that going on later needs.
 
     `projector` leads from embeddings to where views are compared, and is thrown away afterwards."""
@@ -30,11 +41,13 @@ class SelfSupervised(nn.Module):
         with torch.autocast(view1_NHWC.device.type, enabled=False):
             return self.compare(*(_exact(output) for output in outputs))
 
+    @abstractmethod
     def project(self, view1_NHWC: Tensor, view2_NHWC: Tensor) -> Sequence[Tensor]:
-        raise NotImplementedError
+        """What the loss is of."""
 
+    @abstractmethod
     def compare(self, *outputs: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The loss, from what `project` gave, in single precision."""
 
     def end_step(self, progress: float) -> None:
         """What follows a step of the optimiser; `progress` runs from 0 to 1."""

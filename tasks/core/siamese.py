@@ -11,8 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from tasks.core.encoder import Encoder
-from tasks.core.params import Section
-from tasks.core.self_supervised import SelfSupervised, make_mlp
+from tasks.core.self_supervised import Projected, SelfSupervised, make_mlp
 from tasks.core.ssl_losses import (
     barlow_twins_loss,
     negative_cosine_loss,
@@ -21,13 +20,11 @@ from tasks.core.ssl_losses import (
 )
 
 
-class SimClr(Section):
+class SimClr(Projected):
     """A simple framework for contrastive learning (Chen et al., 2020)."""
 
     name: Literal["simclr"]
     temperature: PositiveFloat
-    projector_width: PositiveInt
-    projection_width: PositiveInt
 
 
 class SimClrNet(SelfSupervised):
@@ -46,12 +43,10 @@ class SimClrNet(SelfSupervised):
         return nt_xent_loss(z1_ND, z2_ND, self.temperature)
 
 
-class SimSiam(Section):
+class SimSiam(Projected):
     """Simple Siamese representation learning (Chen and He, 2021)."""
 
     name: Literal["simsiam"]
-    projector_width: PositiveInt
-    projection_width: PositiveInt
     predictor_width: PositiveInt
 
 
@@ -74,49 +69,47 @@ class SimSiamNet(SelfSupervised):
         return (negative_cosine_loss(p1_ND, z2_ND) + negative_cosine_loss(p2_ND, z1_ND)) / 2
 
 
-class BarlowTwins(Section):
-    """Self-supervised learning via redundancy reduction (Zbontar et al., 2021)."""
+class ViewByView(SelfSupervised):
+    """Each view goes through the net by itself, and through a projector of three layers."""
 
-    name: Literal["barlow_twins"]
-    projector_width: PositiveInt
-    projection_width: PositiveInt
-    redundancy_weight: PositiveFloat
-
-
-class BarlowTwinsNet(SelfSupervised):
-    def __init__(self, params: BarlowTwins, encoder: Encoder):
+    def __init__(self, params: Projected, encoder: Encoder):
         super().__init__(encoder)
-        self.redundancy_weight = params.redundancy_weight
         hidden = params.projector_width
         self.projector = make_mlp(encoder.embedding_width, hidden, hidden, params.projection_width)
 
     def project(self, view1_NHWC: Tensor, view2_NHWC: Tensor) -> Sequence[Tensor]:
         return [self.projector(self.encoder(view)) for view in (view1_NHWC, view2_NHWC)]
+
+
+class BarlowTwins(Projected):
+    """Self-supervised learning via redundancy reduction (Zbontar et al., 2021)."""
+
+    name: Literal["barlow_twins"]
+    redundancy_weight: PositiveFloat
+
+
+class BarlowTwinsNet(ViewByView):
+    def __init__(self, params: BarlowTwins, encoder: Encoder):
+        super().__init__(params, encoder)
+        self.redundancy_weight = params.redundancy_weight
 
     def compare(self, z1_ND: Tensor, z2_ND: Tensor) -> Tensor:
         return barlow_twins_loss(z1_ND, z2_ND, self.redundancy_weight)
 
 
-class VicReg(Section):
+class VicReg(Projected):
     """Variance, invariance, covariance regularisation (Bardes et al., 2022)."""
 
     name: Literal["vicreg"]
-    projector_width: PositiveInt
-    projection_width: PositiveInt
     invariance_weight: PositiveFloat
     variance_weight: NonNegativeFloat
     covariance_weight: NonNegativeFloat
 
 
-class VicRegNet(SelfSupervised):
+class VicRegNet(ViewByView):
     def __init__(self, params: VicReg, encoder: Encoder):
-        super().__init__(encoder)
+        super().__init__(params, encoder)
         self.weights = (params.invariance_weight, params.variance_weight, params.covariance_weight)
-        hidden = params.projector_width
-        self.projector = make_mlp(encoder.embedding_width, hidden, hidden, params.projection_width)
-
-    def project(self, view1_NHWC: Tensor, view2_NHWC: Tensor) -> Sequence[Tensor]:
-        return [self.projector(self.encoder(view)) for view in (view1_NHWC, view2_NHWC)]
 
     def compare(self, z1_ND: Tensor, z2_ND: Tensor) -> Tensor:
         return vicreg_loss(z1_ND, z2_ND, *self.weights)

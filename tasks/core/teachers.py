@@ -14,21 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.core.encoder import Encoder
-from tasks.core.params import Section
-from tasks.core.self_supervised import SelfSupervised, make_mlp
+from tasks.core.self_supervised import Projected, SelfSupervised, make_mlp
 from tasks.core.ssl_losses import info_nce_loss, regression_loss
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Moco(Section):
+class Moco(Projected):
     """Momentum contrast (He et al., 2020), with the projector of its second version (Chen et al.,
     Improved baselines with momentum contrastive learning, 2020)."""
 
     name: Literal["moco"]
     temperature: PositiveFloat
-    projector_width: PositiveInt
-    projection_width: PositiveInt
     queue_length: PositiveInt
     momentum: Momentum
 
@@ -63,12 +60,10 @@ class MocoNet(SelfSupervised):
         follow(self.teacher, (self.encoder, self.projector), self.momentum)
 
 
-class Byol(Section):
+class Byol(Projected):
     """Bootstrap your own latent (Grill et al., 2020); `momentum` is that of the first step."""
 
     name: Literal["byol"]
-    projector_width: PositiveInt
-    projection_width: PositiveInt
     predictor_width: PositiveInt
     momentum: Momentum
 
