@@ -23,6 +23,7 @@ from benchmarks.record import (
     save_rows,
 )
 from benchmarks.workspace import Clones
+from tasks.machine import keep_freed_memory
 
 
 class Setting(NamedTuple):
@@ -82,6 +83,7 @@ def run_cells(topic: str, cells: Sequence[Cell], options: argparse.Namespace) ->
     """Measures what was asked for; prints the table of what was measured now or before."""
     if options.set and options.out == RESULTS:
         raise SystemExit("--set: results of other params are not the project's; give --out too")
+    keep_freed_memory()  # as stages do; some cells call their mathematics in this process
     path = options.out / f"{topic}.json"
     known = {row.cell for row in load_rows(path)} if options.missing else set()
     with _ending_when_asked(), Clones(dict(options.set)) as clones:

@@ -36,7 +36,7 @@ from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run
 from tasks.energy import Energy
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
-from tasks.machine import describe_processor
+from tasks.machine import describe_processor, keep_freed_memory
 from tasks.processes import is_first, is_one_of, run_several, take_own_gpu
 from tasks.sections import check_sections, load_sections
 from tasks.telemetry import TELEMETRY_OFF
@@ -141,6 +141,7 @@ def _prepared(stage: str, run: Run, num_threads: int) -> tuple[ModuleType, dict[
     arguments = {name: value for name, value in shared.items() if name in wanted}
     if "torch" in sys.modules:
         make_torch_repeatable(num_threads)
+        keep_freed_memory()
         take_own_gpu()
     return module, arguments
 

@@ -25,6 +25,7 @@ from tasks.core.errors import ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run, explain_validation
 from tasks.core.search import STAGES, Search, find_value, holds, with_values
+from tasks.machine import keep_freed_memory
 from tasks.sections import check_sections, load_sections
 from tasks.stage import limit_threads, make_torch_repeatable
 from tasks.telemetry import TELEMETRY_OFF
@@ -76,6 +77,7 @@ def tune(path: Path, storage: str, is_applied: bool) -> str:
     from tasks.artifacts.studies import opened_study, parse_storage
 
     make_torch_repeatable(num_threads)
+    keep_freed_memory()
     url = parse_storage(storage or f"sqlite:///{CACHE / search.study}.db")
     ground = _ground(search)
     asked = what_is_asked(search, sections, trials.hash_inputs(ground.paths, search.stages))
