@@ -213,6 +213,18 @@ def test_readme_shows_the_dag_that_dvc_draws():
     assert shown == set(networkx.transitive_reduction(networkx.DiGraph(edges)).edges)
 
 
+def test_the_readme_of_data_names_what_stages_write_there():
+    readme = (ROOT / "data/README.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in readme.splitlines() if line.startswith("| `")]
+    told = {
+        (stage, f"data/{name}") for files, stage, *_ in rows for name in re.findall("`(.+?)`", files)
+    }
+    written = {
+        (stage, path) for stage in STAGES for path in outputs(stage) if path.startswith("data/")
+    }
+    assert told == written
+
+
 def test_readme_shows_the_tracked_tree():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"## The tree\n+```\n(.*?)```", readme, re.DOTALL)

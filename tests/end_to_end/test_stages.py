@@ -5,6 +5,7 @@ Long because the graph has many stages.
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_shards_hold_what_the_index_says(finished: Checkout) -> None:
     assert index["image_id"].is_unique
     for shard, row, image_id in index[["shard", "row", "image_id"]].to_numpy():
         assert stored[shard][row] == image_id
+
+
+def test_tables_have_the_columns_that_the_readme_of_data_names(finished: Checkout) -> None:
+    readme = (finished.root / "data/README.md").read_text(encoding="utf-8")
+    lines = [line.split(" | ") for line in readme.splitlines() if line.startswith("| `")]
+    told = {cells[0].strip("| `"): re.findall("`(.+?)`", cells[3]) for cells in lines if cells[3:]}
+    found = {}
+    for name in told:
+        path = finished.root / "data" / name
+        path = next(path.iterdir()) if path.is_dir() else path
+        read = pd.read_csv(path) if path.suffix == ".csv" else pq.read_schema(path).empty_table()
+        found[name] = list(read.columns if path.suffix == ".csv" else read.schema.names)
+    assert told == found
 
 
 def test_rows_are_disjoint_and_cover_the_manifest(finished: Checkout) -> None:
