@@ -217,7 +217,9 @@ def test_the_readme_of_data_names_what_stages_write_there():
     readme = (ROOT / "data/README.md").read_text(encoding="utf-8")
     rows = [line.split(" | ") for line in readme.splitlines() if line.startswith("| `")]
     told = {
-        (stage, f"data/{name}") for files, stage, *_ in rows for name in re.findall("`(.+?)`", files)
+        (stage, f"data/{name}")
+        for files, stage, *_ in rows
+        for name in re.findall("`(.+?)`", files)
     }
     written = {
         (stage, path) for stage in STAGES for path in outputs(stage) if path.startswith("data/")
