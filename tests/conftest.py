@@ -3,6 +3,9 @@
 `@pytest.mark.needs("chromium")` skips a test where the part is missing, and the end of the run
 lists what was left out. With REQUIRE_ALL=1 a missing part fails the test: in CI nothing is skipped
 unseen. What nobody can install on demand (`required=False`) is a skip even then.
+
+`make test` runs two tests at a time. Those of one module stay together, as do those that share a
+checkout or a Prefect server, which take long to make.
 """
 
 import os
@@ -61,6 +64,9 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
+# Tests of one of these folders share what takes long to make.
+SHARING = ("end_to_end", "flows")
+
 PARTS = {
     "chromium": Part(lambda: shutil.which("chromium") is not None),
     "postgresql": Part(_has_postgresql),
@@ -85,14 +91,24 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
+    # Threads that spin while they wait would hold up the tests beside.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # In CI the same commit gets the same verdict; elsewhere every run looks for new examples.
     settings.register_profile("repeatable", derandomize=True)
     if os.environ.get("REQUIRE_ALL") == "1":
         settings.load_profile("repeatable")
 
 
+def _group(path: Path) -> str:
+    shared = [folder for folder in path.parts if folder in SHARING]
+    return shared[-1] if shared else str(path)
+
+
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
         parts = _parts(item)
         if item.get_closest_marker("needs") and not parts:
             raise pytest.UsageError(f"{item.nodeid}: needs() names no part")
