@@ -1,13 +1,13 @@
 """The outbox: what is to be told lies in the store until it is told, so that nothing is lost.
 
 Each delivery has an id that follows from what it tells, so that the same thing is laid down once,
-and a receiver who gets it twice can see that. It is told twice only if the process dies between the
-answer of the receiver and the store's.
+and a receiver who gets it twice can see that: which happens only if the process dies between the
+answer of the receiver and that of the store.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,33 +30,35 @@ class Delivered(NamedTuple):
     reason: str
 
 
-def lay_down(store: Store, episode_id: str, channels: list[str], alert: Alert, at: datetime) -> int:
-    """Writes what is to be told to each channel, once; gives how many deliveries are new.
+def lay_down(
+    store: Store, alert: Alert, occasion: str, channels: Sequence[str], at: datetime
+) -> int:
+    """Writes what is to be told to each channel; gives how many deliveries are new. Of one thing
+    that is wrong, an occasion is told once.
 
     Raises ArtifactError if the store cannot be written.
     """
-    document = json.dumps(alert._asdict(), sort_keys=True)
+    episode_id = alert.fingerprint
+    known = {row["delivery_id"] for row in store.load(DELIVERIES, episode_id=episode_id)}
     rows = [
         {
-            "delivery_id": delivery_id(episode_id, channel, document),
+            "delivery_id": _delivery_id(episode_id, occasion, channel),
             "episode_id": episode_id,
             "channel": channel,
             "state": "pending",
             "num_attempts": 0,
             "due_at": to_micros(at),
-            "document": document,
+            "document": json.dumps(alert._asdict(), sort_keys=True),
         }
         for channel in channels
     ]
-    known = {row["delivery_id"] for row in store.load(DELIVERIES, episode_id=episode_id)}
     new = [row for row in rows if row["delivery_id"] not in known]
     store.save(DELIVERIES, new)
     return len(new)
 
 
-def delivery_id(episode_id: str, channel: str, document: str) -> str:
-    words = json.dumps([episode_id, channel, document])
-    return hashlib.sha256(words.encode()).hexdigest()[:32]
+def _delivery_id(*words: str) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
 def deliver(store: Store, channels: Mapping[str, Send], now: datetime) -> Iterator[Delivered]:
