@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from monitoring.check import Baseline, check_window
-from monitoring.episodes import Episode, Kind, Patience, advance
+from monitoring.episodes import Episode, Patience, advance
 from monitoring.kept import Kept, load_episodes, moment, save_episodes
 from monitoring.outbox import lay_down
 from monitoring.store import Store, to_micros
