@@ -91,7 +91,7 @@ def test_a_closed_mail_server_is_told(monkeypatch):
 @pytest.mark.parametrize("address", ["json://127.0.0.1", "syslog://", "file:///tmp", "mailto:"])
 def test_mail_goes_to_mail_addresses_alone(monkeypatch, address):
     monkeypatch.setenv("MAIL", address)
-    with pytest.raises(DeliveryError, match="expected|mailto://") as caught:
+    with pytest.raises(DeliveryError, match=r"expected|mailto://") as caught:
         channel(type="mail", url="env:MAIL").send(ALERT, "d1")
     assert caught.value.is_final
 
