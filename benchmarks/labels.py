@@ -13,7 +13,7 @@ is how ours are ranked. CIFAR-10 needs TILTH_CIFAR10.
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -29,8 +29,9 @@ from benchmarks.workspace import temporary_folder
 from tasks import pretrain
 from tasks.artifacts.documents import load_yaml
 from tasks.artifacts.images import Images, save_pixels
-from tasks.core.inference import run_net
+from tasks.core.inference import Place
 from tasks.core.label_quality import choose_judge, out_of_fold_logits, score_labels
+from tasks.core.looks import Look, look_at
 from tasks.core.params import Run
 from tasks.core.yardstick import Yardstick
 
@@ -38,7 +39,9 @@ METHODS = {"": "self_confidence", ", all by margin": "normalized_margin"}
 
 
 class Embedded(NamedTuple):
-    embeddings_ND: np.ndarray
+    """What each look at all images gives, and the seconds that it took to learn and to look."""
+
+    seen: Mapping[Look, np.ndarray]
     seconds: float
 
 
@@ -68,18 +71,23 @@ def _embed(pictures: Pictures, seed: int) -> Embedded:
             {"seed": seed, "num_threads": 1, "precision": pictures.precision, "device": "cpu"}
         )
         pretrain.pretrain(encoder, pixels, rows, yardstick, pictures.pretraining, run).run()
-        embeddings_ND = run_net(encoder, pixels, rows, CPU, pictures.precision)
-        return Embedded(embeddings_ND, time.perf_counter() - started)
+        looks = load_yaml(ROOT / "params.yaml")["audit"]["looks"]
+        seen = look_at(encoder, looks, pixels, len(rows), Place(CPU, pictures.precision))
+        return Embedded(seen, time.perf_counter() - started)
 
 
-def our_scores(embeddings_ND: np.ndarray, labels_N: np.ndarray, seed: int) -> np.ndarray:
+def our_scores(seen: Mapping[Look, np.ndarray], labels_N: np.ndarray, seed: int) -> np.ndarray:
     """As the audit scores its train rows, with the params of the project."""
     section = load_yaml(ROOT / "params.yaml")["audit"]
-    logits_PNK = out_of_fold_logits(
-        embeddings_ND, labels_N, np.arange(len(labels_N)), NUM_CLASSES, section["penalties"],
-        NUM_FOLDS, section["num_landmarks"], seed,
-    )  # fmt: skip
-    judge, logits_NK = choose_judge(logits_PNK, labels_N, section["penalties"])
+    logits_by_look = {
+        look: out_of_fold_logits(
+            seen[look], labels_N, np.arange(len(labels_N)), NUM_CLASSES, section["penalties"],
+            NUM_FOLDS, section["num_landmarks"], seed,
+        )
+        for look in section["looks"]
+    }  # fmt: skip
+    judge, logits_NK = choose_judge(logits_by_look, labels_N, section["penalties"])
+    say(str(judge))
     return score_labels(labels_N, judge.probabilities(logits_NK)).score_N
 
 
@@ -98,7 +106,7 @@ def find(pictures: Pictures, fraction: float, seed: int) -> Found:
     is_wrong_N = labels_N != pictures.labels_N
     embedded = embed(pictures, seed)
     started = time.perf_counter()
-    scores_N = our_scores(embedded.embeddings_ND, labels_N, seed)
+    scores_N = our_scores(embedded.seen, labels_N, seed)
     seconds = embedded.seconds + time.perf_counter() - started
     net_NK, net_seconds = net_probabilities(pictures, labels_N, seed, seconds)
     say("a support vector machine on pixels")

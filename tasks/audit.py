@@ -18,8 +18,9 @@ from tasks.artifacts.models import load_encoder
 from tasks.artifacts.tables import load_csv, load_rows, load_table, save_csv, save_table
 from tasks.core.decisions import parse_decisions
 from tasks.core.duplicates import measure_difference
-from tasks.core.inference import chosen_device, run_net
+from tasks.core.inference import Place, chosen_device
 from tasks.core.label_audit import AuditParams, Findings, Subject, audit_labels
+from tasks.core.looks import look_at
 from tasks.core.neighbours import Space
 from tasks.core.thumbnails import png_thumbnail
 from tasks.core.twins import find_twins
@@ -66,10 +67,10 @@ def main(
     decided = parse_decisions(load_csv(decisions), classes, str(decisions))
     net, described = load_encoder(encoder)
     place, pixels = chosen_device(device), Images(images)
-    embeddings_ND = run_net(net.to(place), pixels, np.arange(len(pixels)), place, precision)
+    seen = look_at(net.to(place), params.looks, pixels, len(pixels), Place(place, precision))
     present = {"train": load_rows(train), "val": load_rows(val), "test": load_rows(test)}
-    subject = Subject(table, embeddings_ND, present, decided, classes)
-    duplicates = find_missed_duplicates(pixels, embeddings_ND, table, present, params)
+    subject = Subject(table, seen, present, decided, classes)
+    duplicates = find_missed_duplicates(pixels, subject.embeddings_ND, table, present, params)
     findings = audit_labels(subject, params, seed)
     adoption = described.adoption.model_dump() if described.adoption else None
     metrics = {**findings.metrics, "adoption": adoption}
@@ -84,7 +85,7 @@ def main(
         review_sections(review),
         review_notice(review),
     )
-    save_embeddings(embeddings_ND, out_embeddings)
+    save_embeddings(subject.embeddings_ND, out_embeddings)
     save_table(findings.labels, out_labels)
     save_table(duplicates, out_duplicates)
     save_csv(findings.queue, out_queue)

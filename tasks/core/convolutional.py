@@ -52,7 +52,11 @@ class ConvolutionalNet(nn.Module):
             _keep_scale(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.attention(self.blocks(self.stem(x_NCHW))).mean(dim=(2, 3))
+        return self.places(x_NCHW).mean(dim=(2, 3))
+
+    def places(self, x_NCHW: Tensor) -> Tensor:
+        """What is seen where: (N, D, h, w)."""
+        return self.attention(self.blocks(self.stem(x_NCHW)))
 
 
 def _block(architecture: Convolutional, num_in: int, num_out: int, stride: int) -> nn.Module:
@@ -130,7 +134,11 @@ class ResidualNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.blocks(self.stem(x_NCHW)).mean(dim=(2, 3))
+        return self.places(x_NCHW).mean(dim=(2, 3))
+
+    def places(self, x_NCHW: Tensor) -> Tensor:
+        """What is seen where: (N, D, h, w)."""
+        return self.blocks(self.stem(x_NCHW))
 
 
 def _basic(num_in: int, num_out: int, stride: int) -> Residual:

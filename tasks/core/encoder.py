@@ -54,8 +54,18 @@ class Encoder(nn.Module):
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
         """uint8 (N, H, W, C) → float32 (N, D)."""
+        return self.net(self._normalised(images_NHWC))
+
+    def places(self, images_NHWC: Tensor) -> Tensor:
+        """What is seen where, whose mean is the embedding: uint8 (N, H, W, C) → (N, D, h, w); a net
+        that keeps no places sees all in one."""
+        if isinstance(self.net, ConvolutionalNet | ResidualNet):
+            return self.net.places(self._normalised(images_NHWC))
+        return self(images_NHWC)[:, :, None, None]
+
+    def _normalised(self, images_NHWC: Tensor) -> Tensor:
         x_NCHW = images_NHWC.permute(0, 3, 1, 2).float() / 255
-        return self.net((x_NCHW - self.mean) / self.std)
+        return (x_NCHW - self.mean) / self.std
 
 
 def make_net(architecture: Own | Configured, num_channels: int, image_size: int) -> nn.Module:

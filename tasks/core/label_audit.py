@@ -23,6 +23,7 @@ from tasks.core.label_quality import (
     score_labels,
 )
 from tasks.core.label_value import Exam, Lesson, compare_measures
+from tasks.core.looks import Look
 from tasks.core.neighbours import Space, find_outliers
 from tasks.core.params import Section
 from tasks.core.review import count_answers, find_suspicious, weigh
@@ -36,12 +37,14 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class AuditParams(Section):
-    """`penalties` of the ridge regression on embeddings, of which the best out of fold is taken,
-    and `num_landmarks` of its kernel; `least_weight` of a train row whose label is surely wrong;
-    two classes overlap where `overlap_fraction` of their rows show the other; an outlier lies
-    `outlier_reach` interquartile ranges beyond others; `left_out_fractions` are tried on val."""
+    """`looks` at images and `penalties` of the ridge regression, of which the best out of fold are
+    taken, and `num_landmarks` of its kernel; `least_weight` of a train row whose label is surely
+    wrong; two classes overlap where `overlap_fraction` of their rows show the other; an outlier
+    lies `outlier_reach` interquartile ranges beyond others; `left_out_fractions` are tried on
+    val."""
 
     num_folds: Annotated[int, Field(ge=2, le=20)]
+    looks: Annotated[list[Look], Field(min_length=1)]
     penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
     num_landmarks: PositiveInt
     num_neighbours: PositiveInt
@@ -52,13 +55,18 @@ class AuditParams(Section):
 
 
 class Subject(NamedTuple):
-    """What is audited. `table`: image_id, path, label, group; `present`: rows by split."""
+    """What is audited. `table`: image_id, path, label, group; `seen`: what the encoder makes of
+    each row, by look, among them the embedding (`whole`); `present`: rows by split."""
 
     table: pd.DataFrame
-    embeddings_ND: np.ndarray
+    seen: Mapping[Look, np.ndarray]
     present: Mapping[str, np.ndarray]
     decided: Mapping[str, Decision]
     classes: list[str]
+
+    @property
+    def embeddings_ND(self) -> np.ndarray:
+        return self.seen["whole"]
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """Class numbers (N,), −1 without a label."""
@@ -112,7 +120,7 @@ def audit_labels(subject: Subject, params: AuditParams, seed: int) -> Findings:
     outliers = find_outlying(subject.embeddings_ND, judged.rows, params)
     is_decided = judged.labels["decision"].iloc[train].ne("").to_numpy()
     lesson = Lesson(
-        features_NF=subject.embeddings_ND[train],
+        features_NF=subject.seen[judged.judge.look][train],
         labels_N=judged.codes_N[train],
         weights_N=weights_N[train],
         score_N=np.where(is_decided, 1.0, of_train.score_N),
@@ -122,6 +130,7 @@ def audit_labels(subject: Subject, params: AuditParams, seed: int) -> Findings:
         "num_to_review": len(queue),
         "num_outliers": {s: int(np.isin(outliers, judged.rows[s]).sum()) for s in SPLITS},
         "judge": {
+            "look": judged.judge.look,
             "penalty": judged.judge.penalty,
             "temperature": round(judged.judge.temperature, 6),
         },
@@ -171,20 +180,26 @@ def judge_rows(
     subject: Subject, codes_N: np.ndarray, train: np.ndarray, params: AuditParams, seed: int
 ) -> tuple[Judge, np.ndarray]:
     """Calibrated probabilities (N, K) of all rows in a split, 0 elsewhere."""
-    embeddings_ND, num_classes = subject.embeddings_ND, len(subject.classes)
-    taught_ND, labels = embeddings_ND[train], codes_N[train]
+    labels, num_classes = codes_N[train], len(subject.classes)
     groups = group_numbers(subject.table["group"])[train]
-    logits_PNK = out_of_fold_logits(
-        taught_ND, labels, groups, num_classes, params.penalties, params.num_folds,
-        params.num_landmarks, seed,
+    judge, logits = choose_judge(
+        {
+            look: out_of_fold_logits(
+                subject.seen[look][train], labels, groups, num_classes, params.penalties,
+                params.num_folds, params.num_landmarks, seed,
+            )
+            for look in params.looks
+        },
+        labels,
+        params.penalties,
     )  # fmt: skip
-    judge, logits = choose_judge(logits_PNK, labels, params.penalties)
-    features = Features(taught_ND, params.num_landmarks, seed)
-    probe = Probe(num_classes, judge.penalty).fit(features(taught_ND), labels)
-    probabilities_NK = np.zeros((len(embeddings_ND), num_classes))
+    seen = subject.seen[judge.look]
+    features = Features(seen[train], params.num_landmarks, seed)
+    probe = Probe(num_classes, judge.penalty).fit(features(seen[train]), labels)
+    probabilities_NK = np.zeros((len(seen), num_classes))
     others = np.setdiff1d(np.concatenate([subject.present[split] for split in SPLITS]), train)
     if len(others):
-        predicted = probe.predict(features(embeddings_ND[others]))
+        predicted = probe.predict(features(seen[others]))
         probabilities_NK[others] = judge.probabilities(predicted)
     probabilities_NK[train] = judge.probabilities(logits)
     return judge, probabilities_NK
@@ -215,7 +230,7 @@ def measure_value(
     features = Features(lesson.features_NF, params.num_landmarks, seed)
     compared = compare_measures(
         lesson._replace(features_NF=features(lesson.features_NF)),
-        Exam(features(subject.embeddings_ND[val]), judged.codes_N[val]),
+        Exam(features(subject.seen[judged.judge.look][val]), judged.codes_N[val]),
         len(subject.classes),
         judged.judge.penalty,
         params.left_out_fractions,

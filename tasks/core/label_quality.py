@@ -1,6 +1,6 @@
-"""Which labels look wrong, judged from embeddings.
+"""Which labels look wrong, judged from what an encoder sees.
 
-The judge is a kernel ridge regression of the labels on the embeddings. Its squared loss gives a
+The judge is a kernel ridge regression of the labels on embeddings. Its squared loss gives a
 wrong label little power over the rows around it, which a logistic loss that wants to be sure of
 every row does not, and it has a closed form.
 
@@ -8,7 +8,7 @@ N, M images, D width of the embedding, K classes, P penalties
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tasks.core.errors import ParamsError
 from tasks.core.inference import softmax
+from tasks.core.looks import Look
 
 # A ridge regression may say less than nothing of a class.
 _LEAST_PROBABILITY = 0.01
@@ -41,9 +42,10 @@ class LabelQuality(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """What out-of-fold judging showed to be best: the ridge's penalty and the temperature at which
-    its logits are calibrated."""
+    """What out-of-fold judging showed to be best: the look, the ridge's penalty, and the
+    temperature at which its logits are calibrated."""
 
+    look: Look
     penalty: float
     temperature: float
 
@@ -142,12 +144,17 @@ def group_numbers(groups: pd.Series) -> np.ndarray:
 
 
 def choose_judge(
-    logits_PNK: np.ndarray, labels_N: np.ndarray, penalties: Sequence[float]
+    logits_by_look: Mapping[Look, np.ndarray], labels_N: np.ndarray, penalties: Sequence[float]
 ) -> tuple[Judge, np.ndarray]:
-    """The penalty and temperature of the least log loss, and its logits (N, K)."""
-    fitted = [fit_temperature(logits_NK, labels_N) for logits_NK in logits_PNK]
-    best = int(np.argmin([loss for _, loss in fitted]))
-    return Judge(penalties[best], fitted[best][0]), logits_PNK[best]
+    """The look, penalty and temperature of the least log loss, and its logits (N, K), of logits
+    (P, N, K) by each look."""
+    tried = []
+    for look, logits_PNK in logits_by_look.items():
+        for penalty, logits_NK in zip(penalties, logits_PNK, strict=True):
+            temperature, loss = fit_temperature(logits_NK, labels_N)
+            tried.append((loss, Judge(look, penalty, temperature), logits_NK))
+    _, judge, logits_NK = min(tried, key=lambda one: one[0])
+    return judge, logits_NK
 
 
 def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from tasks.core.label_audit import AuditParams, Subject, audit_labels
 CLASSES = ["ant", "bee", "cat"]
 PARAMS = AuditParams(
     num_folds=3,
+    looks=["whole"],
     penalties=[1.0],
     num_landmarks=30,
     num_neighbours=3,
@@ -41,7 +42,7 @@ def make_subject(decided=None, wrong=(4, 85, 103), groups=None) -> Subject:
         }
     )
     embeddings = rng.normal(size=(NUM_ROWS, 5)) + 6 * np.eye(3, 5)[TRUTH]
-    return Subject(table, embeddings.astype(np.float32), ROWS, decided or {}, CLASSES)
+    return Subject(table, {"whole": embeddings.astype(np.float32)}, ROWS, decided or {}, CLASSES)
 
 
 def test_wrong_labels_of_every_split_are_asked_about():
@@ -52,6 +53,16 @@ def test_wrong_labels_of_every_split_are_asked_about():
     assert weights[4] < 0.5
     assert (weights.drop(4) == 1).all()
     assert findings.metrics["value"]["plain"]["balanced_accuracy"] > 0.8
+
+
+def test_the_judge_takes_the_look_that_tells_classes_apart():
+    subject = make_subject()
+    noise = np.random.default_rng(1).normal(size=(NUM_ROWS, 5)).astype(np.float32)
+    seen = {"whole": noise, "quarters": subject.embeddings_ND, "mirrored": noise[::-1]}
+    params = PARAMS.model_copy(update={"looks": ["whole", "quarters", "mirrored"]})
+    findings = audit_labels(subject._replace(seen=seen), params, 0)
+    assert findings.metrics["judge"]["look"] == "quarters"
+    assert set(findings.queue["image_id"]) == {"id4", "id85", "id103"}
 
 
 DECISIONS = st.dictionaries(
@@ -105,7 +116,7 @@ def test_held_out_rows_have_no_say(split):
     scrambled = subject.embeddings_ND.copy()
     scrambled[ROWS[split]] = scrambled[ROWS[split]][::-1] * 3
     before, after = (
-        audit_labels(subject._replace(embeddings_ND=embeddings), PARAMS, 0)
+        audit_labels(subject._replace(seen={"whole": embeddings}), PARAMS, 0)
         for embeddings in (subject.embeddings_ND, scrambled)
     )
     pd.testing.assert_frame_equal(before.labels, after.labels)
@@ -129,7 +140,7 @@ def test_an_image_like_no_other_is_an_outlier():
     subject = make_subject()
     far = subject.embeddings_ND.copy()
     far[10] = [-40, -40, -40, 90, -60]
-    findings = audit_labels(subject._replace(embeddings_ND=far), PARAMS, 0)
+    findings = audit_labels(subject._replace(seen={"whole": far}), PARAMS, 0)
     assert findings.outliers.tolist() == [10]
     assert findings.metrics["num_outliers"] == {"train": 1, "val": 0, "test": 0}
 

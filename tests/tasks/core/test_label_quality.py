@@ -41,7 +41,7 @@ def judged(embeddings, labels, groups=None, num_classes=4, seed=0):
     logits = out_of_fold_logits(
         embeddings, labels, groups, num_classes, PENALTIES, 5, 200, seed
     )  # fmt: skip
-    judge, chosen = choose_judge(logits, labels, PENALTIES)
+    judge, chosen = choose_judge({"whole": logits}, labels, PENALTIES)
     return judge.probabilities(chosen)
 
 
@@ -167,7 +167,8 @@ def test_the_temperature_that_made_the_labels_is_found(temperature):
     found, loss = fit_temperature(logits * temperature, labels)
     assert found == pytest.approx(temperature, rel=0.05)
     assert loss == pytest.approx(log_loss(labels, true), rel=0.01)
-    assert Judge(1.0, found).probabilities(logits * temperature) == pytest.approx(true, abs=0.02)
+    judge = Judge("whole", 1.0, found)
+    assert judge.probabilities(logits * temperature) == pytest.approx(true, abs=0.02)
 
 
 def test_no_rows_have_no_scores():
