@@ -39,12 +39,13 @@ class Journal:
         except OSError:
             self._owner.close()
             raise BusyError(f"{folder}: another server has this journal") from None
+        self._number, self._num_bytes = 0, 0
+        self._open: int | None = None
+        self._is_synced = True
         left = self.closed()
         self._closed_bytes = sum(path.stat().st_size for path in left)
-        self._number = int(left[-1].stem) if left else 0
-        self._open: int | None = None
-        self._num_bytes = 0
-        self._is_synced = True
+        if left:
+            self._number = int(left[-1].stem)
 
     @property
     def num_bytes(self) -> int:
@@ -99,8 +100,9 @@ class Journal:
 
     def closed(self) -> list[Path]:
         """The segments that are complete, oldest first."""
-        current = getattr(self, "_number", 0) if getattr(self, "_open", None) is not None else None
-        found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
+        with self._lock:
+            current = None if self._open is None else self._number
+            found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
         return sorted(path for path in found if int(path.stem) != current)
 
     def drop(self, path: Path) -> None:

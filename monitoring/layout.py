@@ -9,6 +9,7 @@ import pandas as pd
 
 from monitoring.store import Store, parse_store
 from tasks.artifacts.predictions import load_predictions
+from tasks.core.errors import ArtifactError
 
 
 def load_window(source: str | Path, start: datetime, end: datetime) -> pd.DataFrame:
@@ -22,10 +23,22 @@ def load_window(source: str | Path, start: datetime, end: datetime) -> pd.DataFr
         ArtifactError: it is missing, cannot be read, or is not of the layout.
         ParamsError: the address is none, or a moment lacks its time zone.
     """
-    if isinstance(source, Path) or "://" not in source:
+    is_file = "://" not in str(source) and not str(source).startswith(("env:", "file:"))
+    if isinstance(source, Path) or is_file:
         return load_predictions(Path(source), start, end)
-    store = Store(parse_store(source))
+    store = open_store(source)
     try:
         return store.load_window(start, end)
     finally:
         store.close()
+
+
+def open_store(source: str) -> Store:
+    """A store to read, which is there, from its address or where that stands (env:, file:).
+
+    Raises ArtifactError or ParamsError.
+    """
+    url = parse_store(source)
+    if url.drivername == "sqlite" and not Path(str(url.database)).is_file():
+        raise ArtifactError(f"{url.database}: does not exist")
+    return Store(url)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitoring.journal import Record
+from monitoring.references import read_reference
 from monitoring.tables import FEEDBACK, MEASURES, METADATA, PREDICTIONS, REQUESTS
 from tasks.artifacts.predictions import tabulate, to_frame
 from tasks.core.errors import ArtifactError, ParamsError
@@ -34,8 +35,13 @@ def to_micros(moment: datetime) -> int:
 
 
 def parse_store(text: str) -> URL:
-    """The address of a store. Raises ParamsError for one of another kind; what was given is told to
-    nobody, as it may hold a password."""
+    """The address of a store, or where it stands (`env:NAME`, `file:/path`).
+
+    Raises ParamsError for one of another kind; what was given is told to nobody, as it may hold a
+    password.
+    """
+    if text.startswith(("env:", "file:")):
+        text = read_reference(text, "the store")
     try:
         url = make_url(text)
     except (SQLAlchemyError, ValueError):
