@@ -52,9 +52,7 @@ def parse_store(text: str) -> URL:
         return url
     if url.drivername == "postgresql+psycopg":
         return url
-    raise ParamsError(
-        f"the store: {url.drivername}: expected postgresql://… or sqlite:///<file>"
-    )
+    raise ParamsError(f"the store: {url.drivername}: expected postgresql://… or sqlite:///<file>")
 
 
 class Store:

@@ -1,0 +1,98 @@
+"""The published model, as the registry names it: no other file is served."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+
+from tasks.artifacts.documents import load_json
+from tasks.core.errors import ArtifactError
+from tasks.core.onnx_model import Described, describe_session, make_session
+
+MODEL = "classifier.onnx"
+
+
+class Champion(NamedTuple):
+    """`entry`: what the registry says of it. `outputs`: what it gives, logits first."""
+
+    session: onnxruntime.InferenceSession
+    described: Described
+    outputs: list[str]
+    sha256: str
+    entry: dict[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        return getattr(self.described, "temperature", 1.0)
+
+    @property
+    def abstention(self) -> float:
+        return getattr(self.described, "abstention", 0.0)
+
+
+def load_champion(folder: Path, registry: Path, num_threads: int) -> Champion:
+    """The model in the folder, if it is the one that the registry names, tried on a black image.
+
+    Raises ArtifactError if there is none, it is another one, or it cannot be run.
+    """
+    entry = find_entry(registry)
+    path = folder / MODEL
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}; `python -m tasks.publish`") from None
+    digest = sha256(data).hexdigest()
+    if digest != entry.get("onnx_sha256"):
+        raise ArtifactError(
+            f"{path}: is not the champion, version {entry['version']}, whose onnx_sha256 {registry} "
+            f"gives as {entry.get('onnx_sha256')}; it has {digest}"
+        )
+    try:
+        session = make_session(data, num_threads)
+        described = describe_session(session)
+        given = [output.name for output in session.get_outputs()]
+        outputs = ["logits", *(name for name in ("embeddings",) if name in given)]
+        _try(session, described, outputs)
+    except (ArtifactError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    return Champion(session, described, outputs, digest, entry)
+
+
+def find_entry(registry: Path) -> dict[str, Any]:
+    """The champion's version in the registry. Raises ArtifactError if it names none."""
+    document = load_json(registry)
+    try:
+        version = document["aliases"]["champion"]
+        return next(one for one in document["versions"] if one["version"] == version)
+    except (KeyError, TypeError, StopIteration):
+        raise ArtifactError(f"{registry}: names no champion; `python -m tasks.publish`") from None
+
+
+def _try(session: onnxruntime.InferenceSession, described: Described, outputs: list[str]) -> None:
+    canonical = described.canonical
+    black = np.zeros((1, canonical.size, canonical.size, canonical.channels), np.uint8)
+    try:
+        logits = np.asarray(session.run(outputs, {"images": black})[0])
+    except Exception as error:
+        # ONNX Runtime raises errors of its own kinds; whichever it is, the model is of no use.
+        raise ArtifactError(f"cannot be run: {error}") from error
+    expected = (1, len(described.classes))
+    if logits.shape != expected or not np.isfinite(logits).all():
+        raise ArtifactError(
+            f"gives logits of shape {logits.shape}, expected {expected}, all finite"
+        )
+
+
+def seen_state(folder: Path, registry: Path) -> tuple[Any, ...]:
+    """Something else whenever one of the files is another one."""
+    states: list[Any] = []
+    for path in (folder / MODEL, registry):
+        try:
+            status = path.stat()
+            states.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError:
+            states.append(None)
+    return tuple(states)

@@ -1,0 +1,129 @@
+"""From image files to predictions and their records.
+
+N images, K classes, D width of the embedding
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from scipy.special import softmax
+
+from monitoring.journal import Record
+from monitoring.store import encode_vector
+from serving.champion import Champion
+from serving.decoders import Decoder
+from tasks.core.errors import ImageError
+from tasks.core.incoming import Incoming
+from tasks.core.measures import Measures
+
+
+class Job(NamedTuple):
+    """An image that is to be predicted, and what its request was. `begun`: by the clock of
+    `time.monotonic`."""
+
+    data: bytes
+    name: str
+    metadata: dict[str, Any]
+    request: dict[str, Any]
+    begun: float
+
+
+class Prediction(NamedTuple):
+    """What is answered of one image. `predicted` is the likeliest class, also where the model
+    abstains; None if the image was refused."""
+
+    prediction_id: str
+    model_sha256: str
+    classes: list[str]
+    predicted: str | None
+    probabilities_K: np.ndarray | None
+    embedding_D: np.ndarray | None
+    abstained: bool
+    refused: str
+    detail: str
+    measures: Measures | None
+
+
+def predict_jobs(jobs: Sequence[Job], champion: Champion, decoder: Decoder) -> list[Prediction]:
+    """One prediction per job."""
+    files = [(job.data, job.name) for job in jobs]
+    taken = decoder.take_in(files, champion.described.canonical)
+    usable = [one for one in taken if isinstance(one, Incoming)]
+    outputs = iter(_run(usable, champion))
+    return [
+        _refused(one, champion)
+        if isinstance(one, ImageError)
+        else _predicted(one, *next(outputs), champion)
+        for one in taken
+    ]
+
+
+def _run(
+    usable: Sequence[Incoming], champion: Champion
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Calibrated probabilities and embedding of each."""
+    if not usable:
+        return []
+    images_NHWC = np.stack([one.pixels for one in usable])
+    given = champion.session.run(champion.outputs, {"images": images_NHWC})
+    logits_NK = np.asarray(given[0], np.float64)
+    probabilities_NK = softmax(logits_NK / champion.temperature, axis=1)
+    embeddings = np.asarray(given[1]) if len(given) > 1 else [None] * len(usable)
+    return list(zip(probabilities_NK, embeddings, strict=True))
+
+
+def _predicted(
+    incoming: Incoming,
+    probabilities_K: np.ndarray,
+    embedding_D: np.ndarray | None,
+    champion: Champion,
+) -> Prediction:
+    best = int(probabilities_K.argmax())
+    return Prediction(
+        prediction_id=uuid4().hex,
+        model_sha256=champion.sha256,
+        classes=champion.described.classes,
+        predicted=champion.described.classes[best],
+        probabilities_K=probabilities_K,
+        embedding_D=embedding_D,
+        abstained=bool(probabilities_K[best] < champion.abstention),
+        refused="",
+        detail="",
+        measures=incoming.measures,
+    )
+
+
+def _refused(error: ImageError, champion: Champion) -> Prediction:
+    return Prediction(
+        uuid4().hex, champion.sha256, champion.described.classes, None, None, None, False,
+        error.reason, error.detail, None,
+    )  # fmt: skip
+
+
+def make_record(job: Job, prediction: Prediction, kept: str, now: datetime) -> Record:
+    """What the journal gets of a prediction."""
+    from json import dumps
+
+    measures = prediction.measures
+    return {
+        "request": job.request,
+        "prediction": {
+            "prediction_id": prediction.prediction_id,
+            "request_id": job.request["request_id"],
+            "predicted_at": round(now.timestamp() * 1e6),
+            "seconds": round(time.monotonic() - job.begun, 6),
+            "model_sha256": prediction.model_sha256,
+            "predicted": prediction.predicted,
+            "probabilities": encode_vector(prediction.probabilities_K),
+            "embedding": encode_vector(prediction.embedding_D),
+            "refused": prediction.refused,
+            "abstained": prediction.abstained,
+            "kept": kept,
+            "metadata": dumps(job.metadata) if job.metadata else None,
+        },
+        "measures": None if measures is None else measures._asdict(),
+    }
