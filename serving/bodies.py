@@ -8,16 +8,29 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from tasks.artifacts.predictions import SCHEMA
+
 RETRY = {"Retry-After": "1"}
 
+
+
+def _not_taken(name: str) -> str:
+    if name in SCHEMA.names:
+        raise ValueError(f"{name!r} is the name of something that is kept anyway")
+    return name
+
+
 Name = Annotated[str, StringConstraints(max_length=255)]
-MetadataKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
-MetadataText = Annotated[str, StringConstraints(max_length=200)]
+MetadataKey = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$"), AfterValidator(_not_taken)
+]
+# No control characters: PostgreSQL cannot keep all of them, and nobody needs one.
+MetadataText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 
 
 class Sent(BaseModel):

@@ -47,8 +47,8 @@ def load_champion(folder: Path, registry: Path, num_threads: int) -> Champion:
     digest = sha256(data).hexdigest()
     if digest != entry.get("onnx_sha256"):
         raise ArtifactError(
-            f"{path}: is not the champion, version {entry['version']}, whose onnx_sha256 {registry} "
-            f"gives as {entry.get('onnx_sha256')}; it has {digest}"
+            f"{path}: its sha256 is {digest}; {registry} gives that of the champion, version "
+            f"{entry['version']}, as {entry.get('onnx_sha256')}"
         )
     try:
         session = make_session(data, num_threads)

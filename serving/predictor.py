@@ -3,6 +3,7 @@
 N images, K classes, D width of the embedding
 """
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -106,8 +107,6 @@ def _refused(error: ImageError, champion: Champion) -> Prediction:
 
 def make_record(job: Job, prediction: Prediction, kept: str, now: datetime) -> Record:
     """What the journal gets of a prediction."""
-    from json import dumps
-
     measures = prediction.measures
     return {
         "request": job.request,
@@ -123,7 +122,7 @@ def make_record(job: Job, prediction: Prediction, kept: str, now: datetime) -> R
             "refused": prediction.refused,
             "abstained": prediction.abstained,
             "kept": kept,
-            "metadata": dumps(job.metadata) if job.metadata else None,
+            "metadata": json.dumps(job.metadata) if job.metadata else None,
         },
         "measures": None if measures is None else measures._asdict(),
     }

@@ -51,15 +51,13 @@ def load_keys(reference: str) -> Keys:
     return Keys(keys)
 
 
-def is_meant(host: str | None, origin: str | None, is_local: bool) -> bool:
+def is_meant(host: str | None, origin: str | None) -> bool:
     """Whether a request without a key comes from this machine and not from a page of somebody
     else's that a browser here has open: such a page asks in the browser's name, under an origin of
     its own or, with a name that it had resolved to 127.0.0.1, under that host."""
-    asked = urlsplit(f"//{host or ''}")
     try:
-        name = asked.hostname
+        asked = urlsplit(f"//{host or ''}")
+        given = None if origin is None else urlsplit(origin).netloc
     except ValueError:
         return False
-    if is_local and name not in _LOCAL_NAMES:
-        return False
-    return origin is None or urlsplit(origin).netloc == asked.netloc
+    return asked.hostname in _LOCAL_NAMES and given in (None, asked.netloc)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -160,6 +159,3 @@ class Service:
     def _store_failures(self) -> float:
         return self._recorder.num_failures if self._recorder else 0
 
-
-def seconds_since(begun: float) -> float:
-    return time.monotonic() - begun

@@ -1,17 +1,14 @@
 """Predictions as monitoring reads them: a row each, in Parquet.
 
-| column          | type               | is |
-| --------------- | ------------------ | -- |
-| prediction_id   | string             | of this prediction alone |
-| predicted_at    | timestamp, UTC     | when |
-| model_sha256    | string             | of the ONNX file that predicted |
-| predicted       | string             | the class; null if refused |
-| probabilities   | list of float      | calibrated, in the order of the model's classes; null if refused |
-| embedding       | list of float      | of the model's last layer but one; null if refused or unknown |
-| refused         | string             | why the image could not be used: a code of tasks/core/gate.py; "" |
-| label           | string             | the true class, as far as it is known; may be absent |
-| width and so on | integers, floats … | `Measures` of tasks/core/measures.py; null if refused; may be absent |
+prediction_id (string): of this prediction alone. predicted_at (timestamp, UTC). model_sha256
+(string): of the ONNX file that predicted. predicted (string): the class. probabilities (list of
+float): calibrated, in the order of the model's classes. embedding (list of float): of the model's
+last layer but one. refused (string): "", or why the image could not be used, by the codes of
+tasks/core/gate.py; then there is no class and no vector. label (string): the true class, as far as
+it is known. Then the measures of tasks/core/measures.py, by their names and types.
 
+All stand in every file but the label and the measures, which may be missing, and any value but the
+id, the moment and the model may be null.
 Any further columns are metadata, such as a camera or a site. A file may hold any span of time, a
 folder several files.
 """
