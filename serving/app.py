@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -16,11 +16,13 @@ from pages.service import service_page
 from serving.batching import FullError
 from serving.bodies import RETRY, Asked, PendingBytes, parse_uploads
 from serving.predictor import Prediction
-from serving.security import HEADERS, Keys, is_meant, load_keys
+from serving.security import Keys, is_meant, load_keys
 from serving.service import NoModelError, Service
 from serving.settings import Settings
+from serving.watching import Watched
 from tasks.core.errors import ArtifactError
 from tasks.core.names import Label
+from tasks.core.outputs import abstention_of, temperature_of
 
 _log = logging.getLogger(__name__)
 PredictionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -127,31 +129,10 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.service, app.state.keys = service, keys
     app.state.pending = PendingBytes(settings.max_pending_bytes)
-    app.middleware("http")(_watched)
+    app.add_middleware(Watched, gauges=service.gauges)
     app.include_router(open_routes)
     app.include_router(guarded_routes, dependencies=[Depends(_guard)], responses=_GUARDED)
     return app
-
-
-async def _watched(
-    request: Request, answer: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Counts and times every answer, and gives it the headers that all have."""
-    begun = time.monotonic()
-    service: Service = request.app.state.service
-    try:
-        response = await answer(request)
-    except Exception:
-        _log.exception("%s failed", request.url.path)
-        response = JSONResponse({"detail": "an error of ours, which the log tells of"}, 500)
-    route = request.scope.get("route")
-    # Only paths that exist: others would be as many as strangers care to ask for.
-    path = route.path if route is not None else "other"
-    service.gauges.requests.labels(path, response.status_code).inc()
-    service.gauges.seconds.labels(path).observe(time.monotonic() - begun)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 async def _guard(
@@ -166,9 +147,7 @@ async def _guard(
         raise HTTPException(403, "asked from another site, or by another name than localhost")
 
 
-@guarded_routes.post(
-    "/predict", response_model=Answers, responses=_REFUSED, openapi_extra=_BODY
-)
+@guarded_routes.post("/predict", response_model=Answers, responses=_REFUSED, openapi_extra=_BODY)
 async def predict(request: Request) -> Response:
     """Predicts one image or several: files of a form, whatever their fields are called, or JSON
     with base64. An image that cannot be used is no error of the request: its answer says why."""
@@ -242,9 +221,8 @@ async def model(request: Request) -> Response:
         **champion.entry,
         "classes": described.classes,
         "images": described.canonical.model_dump(),
-        "temperature": champion.temperature,
-        "abstention": champion.abstention,
-        "has_embeddings": "embeddings" in champion.outputs,
+        "temperature": temperature_of(described),
+        "abstention": abstention_of(described),
     }
     return JSONResponse(card)
 

@@ -8,7 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import HTTPException, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -16,7 +23,6 @@ from starlette.requests import ClientDisconnect
 from tasks.artifacts.predictions import SCHEMA
 
 RETRY = {"Retry-After": "1"}
-
 
 
 def _not_taken(name: str) -> str:

@@ -11,26 +11,18 @@ import onnxruntime
 from tasks.artifacts.documents import load_json
 from tasks.core.errors import ArtifactError
 from tasks.core.onnx_model import Described, describe_session, make_session
+from tasks.core.outputs import run_model
 
 MODEL = "classifier.onnx"
 
 
 class Champion(NamedTuple):
-    """`entry`: what the registry says of it. `outputs`: what it gives, logits first."""
+    """`entry`: what the registry says of it."""
 
     session: onnxruntime.InferenceSession
     described: Described
-    outputs: list[str]
     sha256: str
     entry: dict[str, Any]
-
-    @property
-    def temperature(self) -> float:
-        return getattr(self.described, "temperature", 1.0)
-
-    @property
-    def abstention(self) -> float:
-        return getattr(self.described, "abstention", 0.0)
 
 
 def load_champion(folder: Path, registry: Path, num_threads: int) -> Champion:
@@ -53,12 +45,10 @@ def load_champion(folder: Path, registry: Path, num_threads: int) -> Champion:
     try:
         session = make_session(data, num_threads)
         described = describe_session(session)
-        given = [output.name for output in session.get_outputs()]
-        outputs = ["logits", *(name for name in ("embeddings",) if name in given)]
-        _try(session, described, outputs)
+        _try(session, described)
     except (ArtifactError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{path}: {error}") from error
-    return Champion(session, described, outputs, digest, entry)
+    return Champion(session, described, digest, entry)
 
 
 def find_entry(registry: Path) -> dict[str, Any]:
@@ -71,18 +61,18 @@ def find_entry(registry: Path) -> dict[str, Any]:
         raise ArtifactError(f"{registry}: names no champion; `python -m tasks.publish`") from None
 
 
-def _try(session: onnxruntime.InferenceSession, described: Described, outputs: list[str]) -> None:
+def _try(session: onnxruntime.InferenceSession, described: Described) -> None:
     canonical = described.canonical
     black = np.zeros((1, canonical.size, canonical.size, canonical.channels), np.uint8)
     try:
-        logits = np.asarray(session.run(outputs, {"images": black})[0])
+        probabilities_NK = run_model(session, described, black).probabilities_NK
     except Exception as error:
         # ONNX Runtime raises errors of its own kinds; whichever it is, the model is of no use.
         raise ArtifactError(f"cannot be run: {error}") from error
     expected = (1, len(described.classes))
-    if logits.shape != expected or not np.isfinite(logits).all():
+    if probabilities_NK.shape != expected or not np.isfinite(probabilities_NK).all():
         raise ArtifactError(
-            f"gives logits of shape {logits.shape}, expected {expected}, all finite"
+            f"gives logits of shape {probabilities_NK.shape}, expected {expected}, all finite"
         )
 
 

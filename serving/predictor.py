@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
-from scipy.special import softmax
 
 from monitoring.journal import Record
 from monitoring.store import encode_vector
@@ -20,6 +19,7 @@ from serving.decoders import Decoder
 from tasks.core.errors import ImageError
 from tasks.core.incoming import Incoming
 from tasks.core.measures import Measures
+from tasks.core.outputs import abstention_of, run_model
 
 
 class Job(NamedTuple):
@@ -54,11 +54,11 @@ def predict_jobs(jobs: Sequence[Job], champion: Champion, decoder: Decoder) -> l
     files = [(job.data, job.name) for job in jobs]
     taken = decoder.take_in(files, champion.described.canonical)
     usable = [one for one in taken if isinstance(one, Incoming)]
-    outputs = iter(_run(usable, champion))
+    vectors = iter(_run(usable, champion))
     return [
         _refused(one, champion)
         if isinstance(one, ImageError)
-        else _predicted(one, *next(outputs), champion)
+        else _predicted(one, *next(vectors), champion)
         for one in taken
     ]
 
@@ -70,11 +70,10 @@ def _run(
     if not usable:
         return []
     images_NHWC = np.stack([one.pixels for one in usable])
-    given = champion.session.run(champion.outputs, {"images": images_NHWC})
-    logits_NK = np.asarray(given[0], np.float64)
-    probabilities_NK = softmax(logits_NK / champion.temperature, axis=1)
-    embeddings = np.asarray(given[1]) if len(given) > 1 else [None] * len(usable)
-    return list(zip(probabilities_NK, embeddings, strict=True))
+    outputs = run_model(champion.session, champion.described, images_NHWC)
+    embeddings = outputs.embeddings_ND
+    rows = [None] * len(usable) if embeddings is None else list(embeddings)
+    return list(zip(outputs.probabilities_NK, rows, strict=True))
 
 
 def _predicted(
@@ -91,7 +90,7 @@ def _predicted(
         predicted=champion.described.classes[best],
         probabilities_K=probabilities_K,
         embedding_D=embedding_D,
-        abstained=bool(probabilities_K[best] < champion.abstention),
+        abstained=bool(probabilities_K[best] < abstention_of(champion.described)),
         refused="",
         detail="",
         measures=incoming.measures,

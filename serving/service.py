@@ -158,4 +158,3 @@ class Service:
 
     def _store_failures(self) -> float:
         return self._recorder.num_failures if self._recorder else 0
-
