@@ -5,9 +5,9 @@
 The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a folder in one, or a
 table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
-`problem`. With `--layout monitoring` the table is one that drift is looked for in
-(tasks/artifacts/predictions.py), and ends in .parquet. Predictions that break a critical rule of `export.expectations` are not written; of
-others it warns. Outside the DAG.
+`problem`. Predictions that break a critical rule of `export.expectations` are not written; of
+others it warns. With `--layout monitoring` it writes what drift is looked for in
+(tasks/artifacts/predictions.py), whatever the rules say. Outside the DAG.
 """
 
 import argparse
