@@ -1,11 +1,13 @@
 """A real server, asked as people and as attackers ask."""
 
+import asyncio
 import json
 import socket
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -154,11 +156,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(server):
 def test_more_than_may_wait_is_sent_away(client):
     files = [("image", (f"{n}.png", png(n))) for n in range(8)]
     assert client.post("/predict", files=files).status_code == 200
+
     # Eight at a time, of which sixteen may wait: with forty requests at once some find it full.
-    import asyncio
-
-    import httpx
-
     async def flood():
         async with httpx.AsyncClient(base_url=client.base_url, timeout=30) as many:
             asked = [many.post("/predict", files=files) for _ in range(40)]
@@ -242,8 +241,8 @@ def test_who_has_a_key_is_let_in(tmp_path):
         for given in ("", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "Bearer é",
                       f"Basic {KEY}"):  # fmt: skip
             headers = {"Authorization": given.encode()} if given else {}
-            for method, path in (("GET", "/model"), ("GET", "/metrics"), ("GET", "/openapi.json"),
-                                 ("GET", "/"), ("POST", "/predict"), ("POST", "/feedback")):  # fmt: skip
+            for path in ("/model", "/metrics", "/openapi.json", "/", "/predict", "/feedback"):
+                method = "POST" if path in ("/predict", "/feedback") else "GET"
                 answered = client.request(method, f"{address}{path}", headers=headers)
                 assert answered.status_code == 401, (given, path)
                 assert answered.headers["www-authenticate"] == "Bearer"

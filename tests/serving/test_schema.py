@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
-    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -37,7 +36,3 @@ schema = schemathesis.pytest.from_fixture("document")
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nothing_that_is_asked_is_an_error_of_ours(case):
     case.call_and_validate(checks=CHECKS, headers={"Host": "localhost"})
-
-
-def test_the_checks_can_fail():
-    assert negative_data_rejection not in CHECKS
