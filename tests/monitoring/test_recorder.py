@@ -4,12 +4,12 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 
+from benchmarks.served import wait_until
 from monitoring.images import KeptImages
 from monitoring.journal import Journal
 from monitoring.recorder import Recorder, Retention
 from monitoring.store import Store, parse_store, to_micros
 from tests.monitoring.records import feedback, record
-from tests.serving.servers import wait_until
 
 FOR_EVER = Retention(1e6, 10**9, 1e6)
 

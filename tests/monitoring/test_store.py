@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 
+from benchmarks.postgresql import running_postgresql
 from monitoring.store import Store, parse_store, to_micros
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, FEEDBACK, MEASURES, REQUESTS
 from tasks.artifacts.predictions import SCHEMA
 from tasks.core.errors import ArtifactError, ParamsError
 from tests.monitoring.records import MEASURED, START, feedback, record
-from tests.postgresql import running_postgresql
 
 LATER = START + timedelta(days=1)
 
@@ -126,7 +126,7 @@ def test_a_database_of_another_layout_is_told(tmp_path):
 
 def test_a_store_that_is_not_there_is_told_without_its_password():
     store = Store(parse_store("postgresql://tilth:hunter2@127.0.0.1:1/none"))
-    with pytest.raises(ArtifactError, match="127.0.0.1:1") as raised:
+    with pytest.raises(ArtifactError, match=r"127\.0\.0\.1:1") as raised:
         store.count()
     assert "hunter2" not in str(raised.value)
 

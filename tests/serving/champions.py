@@ -1,10 +1,13 @@
-"""A published model that tells by brightness: a net of one layer, made in no time."""
+"""A published model that tells by brightness: a net of one layer, made in no time; and how it is
+asked."""
 
 import io
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -71,3 +74,10 @@ def png(shade: int, side: int = SIDE) -> bytes:
     file = io.BytesIO()
     Image.new("L", (side, side), shade).save(file, "PNG")
     return file.getvalue()
+
+
+def predict_one(client: httpx.Client, data: bytes, name: str = "a.png") -> dict[str, Any]:
+    """The answer for one image."""
+    answered = client.post("/predict", files={"image": (name, data)})
+    assert answered.status_code == 200, answered.text
+    return answered.json()["predictions"][0]

@@ -13,13 +13,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.gate_fuzz import find_faults
+from benchmarks.served import serving, wait_until
 from monitoring.layout import load_window
 from tasks.core.gate import REASONS
 from tasks.core.incoming import take_in
 from tasks.core.onnx_model import describe_session, make_session
 from tasks.core.outputs import run_model
-from tests.serving.champions import CLASSES, make_onnx, png, publish
-from tests.serving.servers import predict_one, serving, wait_until
+from tests.serving.champions import CLASSES, make_onnx, png, predict_one, publish
 
 KEY = "a-key-of-32-characters-or-so-0001"
 MARKUP = "<script>document.documentElement.dataset.ran=1</script>"

@@ -10,8 +10,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from benchmarks.served import serving
 from tests.serving.champions import make_onnx, publish
-from tests.serving.servers import serving
 
 CHECKS: list[CheckFunction] = [
     schemathesis.checks.not_a_server_error,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.postgresql import PostgreSQL, running_postgresql
 from tasks.core.errors import ArtifactError
-from tests.postgresql import PostgreSQL, running_postgresql
 from tests.tasks.studying import run, search_of, start
 
 pytestmark = pytest.mark.needs("postgresql")

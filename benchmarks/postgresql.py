@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, that asks for a password."""
+"""A PostgreSQL server of our own, that asks for a password: for tests and benchmarks."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ class PostgreSQL:
     """A server that can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        # The server refuses to run as root, and pytest's folders are closed to others.
+        # The server refuses to run as root, and temporary folders of one are closed to others.
         self._user: dict[str, Any] = (
             {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
         )
