@@ -13,12 +13,10 @@ import uvicorn
 from serving.app import make_app
 from serving.settings import describe_settings, load_settings
 from tasks.core.errors import TilthError
-from tasks.telemetry import TELEMETRY_OFF
 
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 ended as asked, 1 a user's error."""
-    os.environ.update(TELEMETRY_OFF)
     parser = argparse.ArgumentParser(
         prog="python -m serving",
         description=f"{__doc__}\n{describe_settings()}",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pages.service import service_page
 from serving.batching import FullError
-from serving.bodies import RETRY, Asked, PendingBytes, parse_uploads
+from serving.bodies import RETRY, Asked, PendingBytes, parse_json, parse_uploads
 from serving.predictor import Prediction
 from serving.security import Keys, is_meant, load_keys
 from serving.service import NoModelError, Service
@@ -64,7 +64,7 @@ class State(BaseModel):
 class Problem(BaseModel):
     """Why there is no answer."""
 
-    detail: str | list[Any]
+    detail: str
 
 
 _FORM = {
@@ -74,15 +74,12 @@ _FORM = {
         "image": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
     },
 }
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _FORM},
-            "application/json": {"schema": Asked.model_json_schema()},
-        },
-    }
-}
+_MOST_FEEDBACK_BYTES = 10_000
+
+
+def _body(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = {kind: {"schema": schema} for kind, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _problems(**codes: str) -> dict[int | str, dict[str, Any]]:
@@ -147,7 +144,14 @@ async def _guard(
         raise HTTPException(403, "asked from another site, or by another name than localhost")
 
 
-@guarded_routes.post("/predict", response_model=Answers, responses=_REFUSED, openapi_extra=_BODY)
+@guarded_routes.post(
+    "/predict",
+    response_model=Answers,
+    responses=_REFUSED,
+    openapi_extra=_body(
+        {"multipart/form-data": _FORM, "application/json": Asked.model_json_schema()}
+    ),
+)
 async def predict(request: Request) -> Response:
     """Predicts one image or several: files of a form, whatever their fields are called, or JSON
     with base64. An image that cannot be used is no error of the request: its answer says why."""
@@ -184,10 +188,19 @@ def _answer(one: Prediction) -> dict[str, Any]:
     }
 
 
-@guarded_routes.post("/feedback", status_code=202, response_model=State, responses=_REFUSED)
-async def feedback(told: Feedback, request: Request) -> Response:
+@guarded_routes.post(
+    "/feedback",
+    status_code=202,
+    response_model=State,
+    responses=_REFUSED,
+    openapi_extra=_body({"application/json": Feedback.model_json_schema()}),
+)
+async def feedback(request: Request) -> Response:
     """Keeps the true class of an image that was predicted; told again, the last one counts."""
     service: Service = request.app.state.service
+    pending, seconds = request.app.state.pending, service.settings.body_seconds
+    async with pending.body(request, _MOST_FEEDBACK_BYTES, seconds) as body:
+        told = parse_json(body, Feedback)
     try:
         await service.take_feedback(told.prediction_id, told.label)
     except ArtifactError as error:

@@ -5,7 +5,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import (
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from tasks.artifacts.predictions import SCHEMA
 
+Model = TypeVar("Model", bound=BaseModel)
 RETRY = {"Retry-After": "1"}
 
 
@@ -149,20 +150,25 @@ async def _parse_form(request: Request, body: bytes, max_images: int) -> list[Up
 
 
 def _parse_json(body: bytes) -> list[Upload]:
-    try:
-        asked = Asked.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(place) for place in first["loc"])
-        raise HTTPException(422, f"{where}: {first['msg']}".removeprefix(": ")) from None
     uploads = []
-    for number, sent in enumerate(asked.images):
+    for number, sent in enumerate(parse_json(body, Asked).images):
         try:
             data = b64decode(sent.data, validate=True)
         except (binascii.Error, ValueError):
             raise HTTPException(422, f"images.{number}.data: is not base64") from None
         uploads.append(Upload(data, sent.name, dict(sent.metadata)))
     return uploads
+
+
+def parse_json(body: bytes, kind: type[Model]) -> Model:
+    """Raises HTTPException 422 with the first mistake, and without what was given: it may be large,
+    or nothing that an answer can hold."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(place)[:40] for place in first["loc"])
+        raise HTTPException(422, f"{where}: {first['msg']}".removeprefix(": ")) from None
 
 
 def _said(error: Exception) -> str:

@@ -121,10 +121,19 @@ class Service:
             if not one.refused:
                 fraction = self.settings.image_fraction
                 kept = why_kept(one.prediction_id, one.abstained, fraction)
-            if kept:
-                self._images.keep(one.prediction_id, job.data)
+            if kept and not self._keep_image(one.prediction_id, job.data):
+                kept = ""
             records.append(make_record(job, one, kept, now))
         recorder.append(records, self.settings.synced)
+
+    def _keep_image(self, prediction_id: str, data: bytes) -> bool:
+        # An answer does not fail for want of its picture.
+        try:
+            self._images.keep(prediction_id, data)
+        except ArtifactError as error:
+            _log.error("an image is not kept: %s", error)
+            return False
+        return True
 
     async def _watch(self) -> None:
         while True:
