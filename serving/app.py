@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pages.service import service_page
 from serving.batching import FullError
-from serving.bodies import RETRY, Asked, PendingBytes, parse_json, parse_uploads
+from serving.bodies import RETRY, PendingBytes, asked_schema, parse_json, parse_uploads
 from serving.predictor import Prediction
 from serving.security import Keys, is_meant, load_keys
 from serving.service import NoModelError, Service
@@ -148,9 +148,7 @@ async def _guard(
     "/predict",
     response_model=Answers,
     responses=_REFUSED,
-    openapi_extra=_body(
-        {"multipart/form-data": _FORM, "application/json": Asked.model_json_schema()}
-    ),
+    openapi_extra=_body({"multipart/form-data": _FORM, "application/json": asked_schema()}),
 )
 async def predict(request: Request) -> Response:
     """Predicts one image or several: files of a form, whatever their fields are called, or JSON

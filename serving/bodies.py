@@ -59,6 +59,14 @@ class Asked(BaseModel):
     images: list[Sent] = Field(min_length=1)
 
 
+def asked_schema() -> dict[str, Any]:
+    """The JSON schema of a request, whole in itself: in an OpenAPI document references lead
+    elsewhere."""
+    schema = Asked.model_json_schema()
+    schema["properties"]["images"]["items"] = schema.pop("$defs")["Sent"]
+    return schema
+
+
 class Upload(NamedTuple):
     """One image file as it was sent."""
 
