@@ -56,12 +56,12 @@ class Baseline:
                 f"at least {params.min_rows:,} (monitoring.min_rows)"
             )
         order = np.argsort(table["image_id"].to_numpy(dtype=str), kind="stable")
-        self.table, rows = table.iloc[order].reset_index(drop=True), rows.take(order)
-        self.divided: Reference = divide(rows, params, seed)
+        self.table, self.rows = table.iloc[order].reset_index(drop=True), rows.take(order)
+        self.divided: Reference = divide(self.rows, params, seed)
         self.scale = scale_of(self.divided.distance_N)
         self.features_NF = features_of(rows.probabilities_NK, self.divided.distance_N, self.scale)
         names = np.array(model.classes, dtype=object)
-        self.is_right_N = names[rows.predicted_N] == self.table["label"].to_numpy(dtype=object)
+        self.is_right_N = names[self.rows.predicted_N] == self.table["label"].to_numpy(dtype=object)
 
 
 def check_window(
@@ -190,6 +190,29 @@ def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     return [rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def comparable(
+    baseline: Baseline, window: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Reference and window as a report shows them: `predicted`, `confidence`, and the columns that
+    both have, whose names come third.
+
+    Raises ArtifactError where the window cannot be read, or has no usable row.
+    """
+    if breaches := check_columns(window):
+        raise ArtifactError(f"no report: the window {breaches[0].found}")
+    decoded = in_order(window, "prediction_id")
+    decoded = decoded[~refused(decoded)]
+    rows, is_used_M = read_rows(decoded, baseline.width, len(baseline.model.classes))
+    if not is_used_M.any():
+        raise ArtifactError("no report: the window has no usable predictions")
+    names = np.array(baseline.model.classes, dtype=object)
+    before, now = (
+        table.assign(predicted=names[side.predicted_N], confidence=side.probabilities_NK.max(axis=1))
+        for table, side in ((baseline.table, baseline.rows), (decoded[is_used_M], rows))
+    )
+    return before, now, described_columns(baseline.table, window)
 
 
 def join_windows(windows: Iterable[pd.DataFrame], min_rows: int) -> Iterator[pd.DataFrame]:
