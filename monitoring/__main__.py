@@ -72,7 +72,8 @@ def check(asked: argparse.Namespace) -> int:
     params, run = load_params(PARAMS)
     # Numeric libraries read this once, when they are imported.
     os.environ.update({f"{name}_NUM_THREADS": str(run.num_threads) for name in _THREADS})
-    from monitoring.check import Baseline, check_window
+    from monitoring.baseline import Baseline
+    from monitoring.check import check_window
     from tasks.artifacts.documents import save_json
     from tasks.artifacts.tables import load_table
 
@@ -91,7 +92,7 @@ def check(asked: argparse.Namespace) -> int:
 
 
 def _report(baseline: Any, window: "pd.DataFrame", path: Path) -> None:
-    from monitoring.check import comparable
+    from monitoring.baseline import comparable
     from monitoring.reports import make_report, save_report
 
     params = baseline.params
@@ -151,7 +152,9 @@ def parse_time(text: str | None) -> "pd.Timestamp | None":
     try:
         time = pd.Timestamp.now("UTC") if text == "now" else pd.Timestamp(text)
     except ValueError:
-        raise ParamsError(f"--as-of {text}: expected now, or a time such as 2026-03-01T06:00") from None
+        raise ParamsError(
+            f"--as-of {text}: expected now, or a time such as 2026-03-01T06:00"
+        ) from None
     return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
 
 
