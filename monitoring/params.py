@@ -1,9 +1,16 @@
 """The section `monitoring` of params.yaml: what a check of a window asks and promises."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from tasks.artifacts.documents import load_yaml
 from tasks.core.errors import ParamsError
@@ -40,6 +47,14 @@ class Params(Section):
     fire_after: PositiveInt
     resolve_after: PositiveInt
     num_report_rows: Annotated[int, Field(ge=10, le=2000)]
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        if self.quiet_alpha < self.alpha:
+            raise ValueError(
+                f"quiet_alpha {self.quiet_alpha}: expected at least alpha, {self.alpha}"
+            )
+        return self
 
 
 def load_params(path: Path) -> tuple[Params, Run]:

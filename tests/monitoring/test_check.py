@@ -1,4 +1,4 @@
-"""A check is a function of its tables: the same in any order, again and again, whatever is in them."""
+"""A check is a function of its tables: the same in any order and again, whatever is in them."""
 
 import json
 from typing import Any
