@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.alerts import Alert, State
-from monitoring.check import Baseline
+from monitoring.baseline import Baseline
 from monitoring.diagnosis import Finding, in_words
 from monitoring.drift import Family
 from monitoring.episodes import Kind

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from monitoring.check import Baseline, check_window
+from monitoring.baseline import Baseline
+from monitoring.check import check_window
 from monitoring.episodes import Episode, Patience, advance
 from monitoring.kept import Kept, load_episodes, moment, save_episodes
 from monitoring.outbox import lay_down
