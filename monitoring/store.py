@@ -21,6 +21,7 @@ from monitoring.tables import FEEDBACK, MEASURES, METADATA, PREDICTIONS, REQUEST
 from tasks.artifacts.predictions import tabulate, to_frame
 from tasks.core.errors import ArtifactError, ParamsError
 
+DEFAULT_STORE = "sqlite:///runs/monitoring/store.sqlite"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 500
 _DELETED_AT_A_TIME = 2000

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from monitoring.store import DEFAULT_STORE
 from tasks.core.errors import ParamsError
 from tasks.core.params import explain_validation
 
@@ -54,7 +55,7 @@ class Settings(BaseModel):
         "failure; without, the death of the process alone",
     )
     store: str = Field(
-        "sqlite:///runs/monitoring/store.sqlite",
+        DEFAULT_STORE,
         description="sqlite:///file or postgresql://…, or where that address stands (env:, file:)",
     )
     folder: Path = Field(

@@ -57,5 +57,5 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_levels_in_the_wrong_order_are_told(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(edit_values(TEXT, {"monitoring.quiet_alpha": 0.005}))
-    with pytest.raises(ParamsError, match="quiet_alpha 0.005: expected at least alpha, 0.01"):
+    with pytest.raises(ParamsError, match=r"quiet_alpha 0\.005: expected at least alpha, 0\.01"):
         load_params(tmp_path / "params.yaml")

@@ -17,7 +17,7 @@ from monitoring.tables import CHECKS, DELIVERIES, EPISODES, MEASURES, PREDICTION
 from monitoring.telling import Span
 from monitoring.watch import Readers, watch
 from tasks.core.errors import ArtifactError
-from tests.monitoring.planted import a_baseline, a_window
+from tests.monitoring.planted import MODEL, a_baseline, a_window
 from tests.monitoring.records import MEASURED
 
 NOON = datetime.fromisoformat("2026-03-01T12:00+00:00")
@@ -34,7 +34,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def fill(store: Store, day: int, count: int = 300, **changed) -> Span:
+def fill(
+    store: Store, day: int, count: int = 300, model_sha256: str = MODEL.sha256, **changed
+) -> Span:
     """The predictions of the hour before noon of that day."""
     window = a_window(count, seed=day + 1, **changed)
     rows = [
@@ -43,7 +45,7 @@ def fill(store: Store, day: int, count: int = 300, **changed) -> Span:
             "request_id": None,
             "predicted_at": to_micros(one["predicted_at"].floor("us").to_pydatetime() + day * DAY),
             "seconds": 0.01,
-            "model_sha256": one["model_sha256"],
+            "model_sha256": model_sha256,
             "predicted": one["predicted"],
             "probabilities": np.asarray(one["probabilities"], "<f4").tobytes(),
             "embedding": np.asarray(one["embedding"], "<f4").tobytes(),
