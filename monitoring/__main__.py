@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.core.params import Run
 
 PARAMS = Path("params.yaml")
+_NO_CHAMPION = "NONE"
 _THREADS = ("OMP", "MKL", "OPENBLAS")
 
 
@@ -137,6 +138,9 @@ def verify(asked: argparse.Namespace) -> int:
 def watch(asked: argparse.Namespace) -> int:
     from monitoring.params import load_params
 
+    if (asked.champion / _NO_CHAMPION).is_file():
+        print(f"{asked.champion}: no model is published yet; there is nothing to watch")
+        return 0
     reference = asked.champion / "reference.parquet"
     baseline = load_baseline(reference, None, *load_params(PARAMS))
     from monitoring.duty import load_alerts, watch_last

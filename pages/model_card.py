@@ -137,7 +137,9 @@ def _published(published: Published) -> list[Block]:
     return [
         Facts({"version": published.version, "commit": published.commit}),
         Table(["file", "SHA-256"], list(published.hashes.items()), "What was published."),
-        Table(["stage", "energy, Wh"], energy, "Energy as estimated when each stage last ran here."),
+        Table(
+            ["stage", "energy, Wh"], energy, "Energy, as estimated in the last run here."
+        ),
     ]
 
 
