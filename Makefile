@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test check repro ingest ui
+.PHONY: help demo test check repro ingest ui serve
 
 help: ## Show this list
 	@printf '\nTilth\n\n'
@@ -54,6 +54,9 @@ ui: $(READY) ## Prefect's server and pages, on this machine only
 	@mkdir -p .cache/prefect
 	@PREFECT_SERVER_DATABASE_CONNECTION_URL="$${PREFECT_SERVER_DATABASE_CONNECTION_URL:-sqlite+aiosqlite:///$(CURDIR)/.cache/prefect/prefect.db}" \
 		$(BIN)/prefect server start --host 127.0.0.1
+
+serve: $(READY) ## The published model over HTTP, on this machine only
+	@$(BIN)/python -m serving
 
 # torch comes first and alone, so that no resolver fetches another build of it for the rest.
 # The stamp is written last: a set-up that was interrupted is done again.

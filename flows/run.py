@@ -50,20 +50,33 @@ def checkout(flow: str, wait_seconds: float) -> Iterator["Checkout"]:
     Raises:
         BusyError: another run still holds it after `wait_seconds`.
     """
+    _end_with_server()
+    with (
+        checkout_lock(Path.cwd(), flow, wait_seconds, on_wait=get_run_logger().warning),
+        beside(flow) as held,
+    ):
+        yield held
+
+
+@contextmanager
+def beside(flow: str) -> Iterator["Checkout"]:
+    """The same for a flow that leaves stages and their outputs alone: it waits for nobody."""
+    _end_with_server()
+    children = Children()
+    try:
+        yield Checkout(Path.cwd(), flow, children)
+    except BaseException:
+        children.stop()
+        raise
+
+
+def _end_with_server() -> None:
     if os.environ.get(SERVED):
         end_with_parent(above=False)
-    children = Children()
-    root = Path.cwd()
-    with checkout_lock(root, flow, wait_seconds, on_wait=get_run_logger().warning):
-        try:
-            yield Checkout(root, flow, children)
-        except BaseException:
-            children.stop()
-            raise
 
 
 class Checkout:
-    """A checkout that one flow holds."""
+    """A checkout that a flow works in."""
 
     def __init__(self, root: Path, flow: str, children: Children) -> None:
         self.root = root
@@ -158,18 +171,22 @@ def raise_failures(futures: Mapping[str, PrefectFuture[Any]]) -> None:
 def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
     """Runs a flow for the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.name}", description=flow.__doc__)
-    parser.add_argument(
-        "--no-wait",
-        dest="wait_seconds",
-        action="store_const",
-        const=0.0,
-        default=DEFAULT_WAIT_SECONDS,
-        help="leave at once if another run holds this checkout",
-    )
-    if "take_in" in inspect.signature(flow.fn).parameters:
+    taken = inspect.signature(flow.fn).parameters
+    if "wait_seconds" in taken:
+        parser.add_argument(
+            "--no-wait",
+            dest="wait_seconds",
+            action="store_const",
+            const=0.0,
+            default=DEFAULT_WAIT_SECONDS,
+            help="leave at once if another run holds this checkout",
+        )
+    if "take_in" in taken:
         parser.add_argument("--take-in", action="store_true", help="read the sources again")
-    if "publish" in inspect.signature(flow.fn).parameters:
+    if "publish" in taken:
         parser.add_argument("--no-publish", dest="publish", action="store_false")
+    if "as_of" in taken:
+        parser.add_argument("--as-of", default="now", help="now, or a time in UTC to make up for")
     arguments = vars(parser.parse_args(argv))
 
     def run() -> None:

@@ -1,8 +1,8 @@
 """Write a page's content as Markdown, for whoever reads it beside the code.
 
-The same blocks as `pages.render` draws, without the pictures: titles, paragraphs, tables. What data
-brings along (labels, names) stays text: no markup, no link and no HTML of its own. Equal arguments
-give equal bytes.
+The same blocks as `pages.render` draws: titles, paragraphs, tables; of a picture its caption. What
+data brings along (labels, names) stays text: no markup, no link and no HTML of its own. Equal
+arguments give equal bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,22 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pages.blocks import Block, Code, Facts, Matrix, Notice, Section, Table, Text
+from pages.blocks import (
+    Bars,
+    Block,
+    Code,
+    Facts,
+    Figure,
+    Folded,
+    Heatmap,
+    Lines,
+    Matrix,
+    Notice,
+    Section,
+    Table,
+    Text,
+    Thumbnails,
+)
 from pages.text import abridge, is_number, shown, visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
@@ -23,7 +38,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 def render_markdown(
     title: str, lead: str, sections: Sequence[Section], notice: Notice | None = None
 ) -> str:
-    """Return the document. Raises ValueError for a block that only a picture can show."""
+    """Return the document. Raises ValueError for a block that neither text nor caption tells."""
     parts = [f"# {_inline(title)}", _paragraph(lead)]
     parts += [_written(notice)] if notice is not None else []
     for section in sections:
@@ -49,8 +64,12 @@ def _written(block: Block) -> str:
             columns = [f"{block.row_name} ↓ {block.column_name} →", *block.labels]
             rows = ([label, *row] for label, row in zip(block.labels, block.values, strict=True))
             return _captioned(_table(columns, rows), block.caption)
+        case Folded():
+            return "\n\n".join([_paragraph(block.summary), *map(_written, block.blocks)])
+        case Bars() | Lines() | Heatmap() | Thumbnails() | Figure():
+            return f"*On the page a picture:* {_inline(block.caption)}".rstrip()
         case _:
-            raise ValueError(f"{type(block).__name__} is a picture; Markdown has no room for it")
+            raise ValueError(f"{type(block).__name__} has no form in Markdown")
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -6,13 +6,16 @@ The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a fo
 table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
 `problem`. Predictions that break a critical rule of `export.expectations` are not written; of
-others it warns. Outside the DAG.
+others it warns. With `--layout monitoring` it writes what drift is looked for in
+(tasks/artifacts/predictions.py), whatever the rules say. Outside the DAG.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 import pandas as pd
+import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from expectations.asked import PredictionsRule, extend
@@ -28,6 +32,7 @@ from expectations.suites import add_asked_columns, predictions_suite
 from tasks.artifacts.archives import find_archive, list_members
 from tasks.artifacts.folders import Arrival, find_images, printable, read_file
 from tasks.artifacts.manifests import list_paths
+from tasks.artifacts.predictions import save_predictions
 from tasks.artifacts.tables import save_csv, save_table
 from tasks.core.errors import ArtifactError, ImageError, ParamsError, SourceError, TilthError
 from tasks.core.inference import softmax
@@ -36,10 +41,11 @@ from tasks.core.onnx_model import Described, describe_session, make_session, run
 from tasks.core.params import explain_validation
 from tasks.core.pixels import canonical_pixels
 from tasks.core.predictions import tabulate_predictions
+from tasks.monitored import tabulate_monitored
 from tasks.progress import progress
 from tasks.telemetry import TELEMETRY_OFF
 
-CHAMPION = Path("models/champion")
+CHAMPION, ONNX = Path("models/champion"), "classifier.onnx"
 _BATCH_SIZE = 256
 
 
@@ -59,14 +65,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=CHAMPION, help="a published model's folder")
     parser.add_argument("--num-threads", type=int, default=1)
+    parser.add_argument("--layout", choices=["people", "monitoring"], default="people")
     asked = parser.parse_args(argv)
     try:
         if asked.out.suffix.lower() not in (".parquet", ".csv"):
             raise ParamsError(f"{asked.out}: expected a name that ends in .parquet or .csv")
         if asked.num_threads < 1:
             raise ParamsError(f"--num-threads {asked.num_threads}: expected 1 or more")
+        is_csv = asked.out.suffix.lower() == ".csv"
+        if asked.layout == "monitoring":
+            if is_csv:
+                raise ParamsError(f"{asked.out}: --layout monitoring writes .parquet")
+            watched = predict_monitored(asked.source, asked.model, asked.num_threads)
+            save_predictions(watched, asked.out)
+            print(f"{asked.out}: {len(watched):,} images")
+            return 0
         predictions = predict(asked.source, asked.model, asked.num_threads)
-        save = save_csv if asked.out.suffix.lower() == ".csv" else save_table
+        save = save_csv if is_csv else save_table
         save(predictions, asked.out)
     except TilthError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -86,15 +101,8 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
         SourceError: the source is missing or holds no image.
         VerdictError: the predictions break a critical rule.
     """
-    file = model / "classifier.onnx"
-    if not file.is_file():
-        raise ArtifactError(f"{file}: no published model; train one and `python -m tasks.publish`")
-    try:
-        session = make_session(file.read_bytes(), num_threads)
-        described = describe_session(session)
-    except ArtifactError as error:
-        raise ArtifactError(f"{file}: {error}") from error
-    rules = read_rules(described, file)
+    session, described, _ = open_model(model, num_threads)
+    rules = read_rules(described, model / ONNX)
     parts = []
     arrived = progress(find_arrivals(source), None, "predict")
     while arrivals := list(islice(arrived, _BATCH_SIZE)):
@@ -109,6 +117,32 @@ def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
         for line in checked.warnings():
             print(f"warning: {line}", file=sys.stderr)
     return table
+
+
+def predict_monitored(source: Path, model: Path, num_threads: int) -> pa.Table:
+    """A row per image in the layout of `tasks/artifacts/predictions.py`, predicted now.
+
+    Raises ArtifactError and SourceError as `predict` does; a row that breaks a rule is drift to be
+    told of, and stays.
+    """
+    session, described, digest = open_model(model, num_threads)
+    arrived = iter(progress(find_arrivals(source), None, "predict"))
+    return tabulate_monitored(arrived, session, described, digest, datetime.now(UTC))
+
+
+def open_model(
+    model: Path, num_threads: int
+) -> tuple[onnxruntime.InferenceSession, Described, str]:
+    """The model in a folder, what it says of itself, and its sha256. Raises ArtifactError."""
+    file = model / ONNX
+    if not file.is_file():
+        raise ArtifactError(f"{file}: no published model; train one and `python -m tasks.publish`")
+    data = file.read_bytes()
+    try:
+        session = make_session(data, num_threads)
+        return session, describe_session(session), sha256(data).hexdigest()
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
 
 
 def read_rules(described: Described, file: Path) -> list[PredictionsRule]:

@@ -1,4 +1,5 @@
-"""params.yaml as a whole: every section fits the `Params` of its stage."""
+"""params.yaml as a whole: every section fits the `Params` of its stage, and what no stage reads
+that of the room that does."""
 
 import hashlib
 import importlib
@@ -16,7 +17,9 @@ from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 
 PARAMS, GRAPH = Path("params.yaml"), Path("dvc.yaml")
 _CHECKED = Path(".cache/params-checked")
-_ROOMS = ("tasks", "expectations", "pages")
+_ROOMS = ("tasks", "expectations", "pages", "monitoring")
+# Sections that no stage reads: a project of stages alone may do without.
+_BESIDES = ("monitoring",)
 
 
 def load_sections() -> dict[str, Any]:
@@ -44,12 +47,13 @@ def check_sections(sections: dict[str, Any]) -> None:
         ParamsError: one line for each unknown, missing or wrong value.
     """
     basis, stages, remembered = _basis(), _stages(), _remembered()
+    besides = [name for name in _BESIDES if name in sections]
     mistakes = [
         f"{name}: unknown section; expected {['run', *stages]}"
-        for name in sorted(set(sections) - {"run", *stages})
+        for name in sorted(set(sections) - {"run", *stages, *besides})
     ]
     fitted = {}
-    for name in ("run", *stages):
+    for name in ("run", *stages, *besides):
         state = hashlib.sha256(f"{basis}{sections.get(name)!r}".encode()).hexdigest()
         found = [] if remembered.get(name) == state else _mistakes(name, sections)
         mistakes += found
@@ -72,7 +76,8 @@ def _stages() -> list[str]:
 def _mistakes(name: str, sections: dict[str, Any]) -> list[str]:
     if name not in sections:
         return [f"{name}: section is missing"]
-    model: type[Section] = Run if name == "run" else importlib.import_module(f"tasks.{name}").Params
+    module = f"{name}.params" if name in _BESIDES else f"tasks.{name}"
+    model: type[Section] = Run if name == "run" else importlib.import_module(module).Params
     try:
         model.model_validate(sections[name])
     except ValidationError as error:

@@ -111,7 +111,7 @@ def test_a_section_fits_its_params(stage):
     assert issubclass(params, Section)
     sections = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params.model_validate(sections[stage])
-    assert set(sections) == {"run", *STAGES}
+    assert set(sections) == {"run", "monitoring", *STAGES}
 
 
 @stages
@@ -162,6 +162,8 @@ def rooms_imported(path: Path) -> set[str]:
         ("tasks/artifacts", {"tasks.core", "tasks.artifacts"}),
         ("pages", {"pages"}),
         ("expectations", {"expectations", "tasks.core"}),
+        ("monitoring", {"monitoring", "tasks.core", "tasks.artifacts"}),
+        ("serving", {"serving", "monitoring", "pages", "tasks.core", "tasks.artifacts"}),
     ],
 )
 def test_imports_point_one_way(room, may_import):

@@ -95,6 +95,12 @@ def find_format(data: bytes, name: str, limits: Limits) -> str:
     return found
 
 
+def find_extension(data: bytes) -> str:
+    """The extension that goes with the first bytes, such as `.jpg`; "" for no known format."""
+    found = _format_of(data)
+    return "" if found is None else _EXTENSIONS[found][0]
+
+
 def check_size(size: Size, limits: Limits) -> None:
     """Raises ImageError: `too_large`, `too_many_frames` or `too_small`."""
     if size.width * size.height > limits.max_pixels:

@@ -4,14 +4,16 @@ N images, K classes
 """
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 
 from tasks.core.errors import ArtifactError
-from tasks.core.inference import ImageRows
 from tasks.core.pixels import Canonical
+
+if TYPE_CHECKING:  # Its module imports torch, and what serves can do without.
+    from tasks.core.inference import ImageRows
 
 DESCRIPTION_KEY = "tilth"
 _BATCH_SIZE = 256
@@ -48,7 +50,7 @@ def describe_session(session: onnxruntime.InferenceSession) -> Described:
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, images: ImageRows, rows: np.ndarray
+    session: onnxruntime.InferenceSession, images: "ImageRows", rows: np.ndarray
 ) -> np.ndarray:
     """Logits (N, K) of the images at `rows`."""
     logits = [

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pages.blocks import Code, Facts, Lines, Matrix, Notice, Section, Table, Text
+from pages.blocks import (
+    Agenda,
+    Code,
+    Facts,
+    Folded,
+    Lines,
+    Matrix,
+    Notice,
+    Section,
+    Table,
+    Text,
+)
 from pages.markdown import render_markdown
 from pages.text import shown, visible
 
@@ -90,6 +101,16 @@ def test_figures_stand_to_the_right_as_people_write_them():
     assert shown(12345.6) == "12,346"
 
 
-def test_a_picture_is_refused():
-    with pytest.raises(ValueError, match="Lines is a picture"):
-        render_markdown("T", "L", [Section("A", [Lines({"a": [1.0]}, "x")])])
+def test_of_a_picture_its_caption_stays():
+    lines = Lines({"a": [1.0, 2.0]}, "epoch", "Loss *by* epoch.")
+    texts = read(Section("A", [Folded("More", [lines])]))
+    assert texts[3:] == [
+        ("p", "More"),
+        ("p", ""),
+        ("em", "On the page a picture: Loss *by* epoch."),
+    ]
+
+
+def test_what_has_no_words_is_refused():
+    with pytest.raises(ValueError, match="Agenda has no form in Markdown"):
+        render_markdown("T", "L", [Section("A", [Agenda([])])])

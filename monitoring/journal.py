@@ -1,0 +1,142 @@
+"""What was answered, on disk before the answer leaves: files to which records are appended.
+
+One record a line: the CRC-32 of the rest in hexadecimal, a space, JSON. A line that is torn or does
+not fit its sum was never acknowledged, and counts for nothing. What is written outlives the death
+of the process; `sync` has it outlive that of the machine.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from zlib import crc32
+
+from tasks.core.errors import ArtifactError, BusyError
+
+Record = dict[str, Any]
+_SEGMENT = re.compile(r"(\d{12})\.log")
+
+
+class Journal:
+    """Records go into the open segment; `rotate` closes it, and closed ones are read and deleted
+    once what is in them is elsewhere. One process at a time has a journal."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        """Raises BusyError if another process has it, ArtifactError if it cannot be written."""
+        self._folder, self._max_bytes = folder, max_bytes
+        self._lock = Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._owner = (folder / "lock").open("a")
+        except OSError as error:
+            raise ArtifactError(f"{folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._owner.close()
+            raise BusyError(f"{folder}: another server has this journal") from None
+        self._number, self._num_bytes = 0, 0
+        self._open: int | None = None
+        self._is_synced = True
+        left = self.closed()
+        self._closed_bytes = sum(path.stat().st_size for path in left)
+        if left:
+            self._number = int(left[-1].stem)
+
+    @property
+    def num_bytes(self) -> int:
+        """What waits to be taken elsewhere."""
+        return self._closed_bytes + self._num_bytes
+
+    def append(self, records: Sequence[Record], synced: bool = False) -> None:
+        """All of the records or none. `synced`: on the disk itself before it returns.
+
+        Raises ArtifactError if the journal is full or the disk is.
+        """
+        data = b"".join(_line(record) for record in records)
+        with self._lock:
+            if self.num_bytes + len(data) > self._max_bytes:
+                raise ArtifactError(f"{self._folder}: holds {self.num_bytes:,} bytes and is full")
+            if self._open is None:
+                self._begin()
+            assert self._open is not None
+            try:
+                written = os.write(self._open, data)
+                if written < len(data):
+                    raise OSError("the disk is full")
+                if synced:
+                    os.fdatasync(self._open)
+            except OSError as error:
+                # Half a line would take the next one with it.
+                os.ftruncate(self._open, self._num_bytes)
+                raise ArtifactError(f"{self._folder}: cannot be written: {error}") from None
+            self._num_bytes += len(data)
+            self._is_synced = synced
+
+    def _begin(self) -> None:
+        self._number += 1
+        path = self._folder / f"{self._number:012d}.log"
+        try:
+            self._open = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ArtifactError(f"{path}: {error.strerror}") from None
+
+    def rotate(self) -> None:
+        """Closes the open segment, which is then on the disk itself."""
+        with self._lock:
+            descriptor, is_synced = self._open, self._is_synced
+            self._open, self._is_synced = None, True
+            self._closed_bytes += self._num_bytes
+            self._num_bytes = 0
+        # Outside the lock: nobody waits for the disk.
+        if descriptor is not None:
+            if not is_synced:
+                os.fdatasync(descriptor)
+            os.close(descriptor)
+
+    def closed(self) -> list[Path]:
+        """The segments that are complete, oldest first."""
+        with self._lock:
+            current = None if self._open is None else self._number
+            found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
+        return sorted(path for path in found if int(path.stem) != current)
+
+    def drop(self, path: Path) -> None:
+        """Deletes a segment whose records are elsewhere."""
+        num_bytes = path.stat().st_size
+        path.unlink()
+        with self._lock:
+            self._closed_bytes -= num_bytes
+
+    def close(self) -> None:
+        self.rotate()
+        self._owner.close()
+
+
+def load_segment(path: Path) -> tuple[list[Record], int]:
+    """The records of a segment, and how many lines are damaged."""
+    records: list[Record] = []
+    num_damaged = 0
+    for line in path.read_bytes().split(b"\n"):
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif line:
+            num_damaged += 1
+    return records, num_damaged
+
+
+def _line(record: Record) -> bytes:
+    body = json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def _record(line: bytes) -> Record | None:
+    stated, _, body = line.partition(b" ")
+    if len(stated) != 8 or b"%08x" % crc32(body) != stated:
+        return None
+    return json.loads(body)

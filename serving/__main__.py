@@ -1,0 +1,48 @@
+"""Serves the published model: `python -m serving`, or `make serve`.
+
+Settings come from the environment; `--help` lists them.
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+import uvicorn
+
+from serving.app import make_app
+from serving.settings import describe_settings, load_settings
+from tasks.core.errors import TilthError
+
+
+def main(argv: list[str]) -> int:
+    """Exit status: 0 ended as asked, 1 a user's error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving",
+        description=f"{__doc__}\n{describe_settings()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = load_settings(os.environ)
+        app = make_app(settings)
+    except TilthError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=round(settings.answer_seconds) + 1,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

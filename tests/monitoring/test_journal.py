@@ -1,0 +1,157 @@
+"""What was appended is read again, whatever was torn."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitoring.journal import Journal, load_segment
+from tasks.core.errors import ArtifactError, BusyError
+
+ROOT = Path(__file__).parents[2]
+MOST = 1_000_000
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False,
+                                                                      allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+records_of = st.lists(st.dictionaries(st.text(), values, max_size=3), max_size=8)
+
+
+def read_all(journal):
+    journal.rotate()
+    return [record for path in journal.closed() for record in load_segment(path)[0]]
+
+
+@given(batches=st.lists(records_of, max_size=4), cut=st.integers(0, 400))
+@settings(max_examples=40, deadline=None)
+def test_a_torn_tail_takes_no_whole_record_with_it(tmp_path_factory, batches, cut):
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder, MOST)
+    for batch in batches:
+        journal.append(batch)
+    journal.close()
+    given = [record for batch in batches for record in batch]
+    for path in folder.glob("*.log"):
+        whole = path.read_bytes()
+        torn = whole[: max(0, len(whole) - cut)]
+        path.write_bytes(torn)
+        found, num_damaged = load_segment(path)
+        assert found == given[: torn.count(b"\n")] or found == given[: torn.count(b"\n") + 1]
+        assert num_damaged <= 1
+
+
+def test_a_flipped_bit_costs_its_own_line(tmp_path):
+    journal = Journal(tmp_path, MOST)
+    journal.append([{"n": number} for number in range(3)])
+    journal.close()
+    (path,) = tmp_path.glob("*.log")
+    data = bytearray(path.read_bytes())
+    data[data.index(b'"n":1') + 4] ^= 1
+    path.write_bytes(data)
+    assert load_segment(path) == ([{"n": 0}, {"n": 2}], 1)
+
+
+def test_segments_are_numbered_on_and_what_is_open_is_left_alone(tmp_path):
+    journal = Journal(tmp_path, MOST)
+    journal.append([{"n": 0}])
+    assert journal.closed() == []
+    journal.rotate()
+    journal.append([{"n": 1}])
+    (first,) = journal.closed()
+    assert load_segment(first) == ([{"n": 0}], 0)
+    journal.close()
+    journal = Journal(tmp_path, MOST)
+    assert journal.num_bytes == sum(path.stat().st_size for path in tmp_path.glob("*.log"))
+    journal.append([{"n": 2}], synced=True)
+    assert read_all(journal) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    for path in journal.closed():
+        journal.drop(path)
+    assert journal.num_bytes == 0 and read_all(journal) == []
+    journal.close()
+
+
+def test_a_full_journal_takes_all_of_a_batch_or_nothing(tmp_path):
+    journal = Journal(tmp_path, 100)
+    journal.append([{"n": 0}])
+    with pytest.raises(ArtifactError, match="is full"):
+        journal.append([{"n": 1}, {"text": "x" * 100}])
+    journal.append([{"n": 2}])
+    assert read_all(journal) == [{"n": 0}, {"n": 2}]
+    journal.close()
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    journal = Journal(tmp_path, MOST)
+    journal.append([{"n": 0}])
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40, former[1]))
+        with pytest.raises(ArtifactError, match="cannot be written"):
+            journal.append([{"text": "x" * 100}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, ignored)
+    journal.append([{"n": 1}])
+    assert read_all(journal) == [{"n": 0}, {"n": 1}]
+    journal.close()
+
+
+def test_one_at_a_time_has_a_journal(tmp_path):
+    journal = Journal(tmp_path, MOST)
+    with pytest.raises(BusyError, match="another server"):
+        Journal(tmp_path, MOST)
+    journal.close()
+    Journal(tmp_path, MOST).close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from monitoring.journal import Journal
+journal = Journal(Path(sys.argv[1]), 10**9)
+number = 0
+while True:
+    journal.append([{"n": number + step} for step in range(3)])
+    number += 3
+    print(number, flush=True)
+    if number % 300 == 0:
+        journal.rotate()
+"""
+
+
+def test_what_was_acknowledged_outlives_kill_9(tmp_path):
+    for trial in range(3):
+        folder = tmp_path / str(trial)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert writer.stdout is not None and writer.stdout.readline()
+        time.sleep(0.05 * (trial + 1))
+        writer.kill()
+        told = [int(line) for line in writer.stdout if line.endswith("\n")]
+        writer.wait()
+        journal = Journal(folder, 10**9)
+        numbers = [record["n"] for record in read_all(journal)]
+        journal.close()
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= (told[-1] if told else 3)
+
+
+def test_lines_are_ascii_and_compact(tmp_path):
+    journal = Journal(tmp_path, MOST)
+    journal.append([{"label": "é\n\u2028"}])
+    journal.close()
+    (path,) = tmp_path.glob("*.log")
+    (line,) = path.read_bytes().splitlines()
+    assert json.loads(line[9:]) == {"label": "é\n\u2028"}

@@ -1,0 +1,206 @@
+"""Windows watched one after the other, in a real store: who is told what, how often, and what a
+crash at any moment changes (nothing)."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitoring.kept import load_episodes, silence
+from monitoring.outbox import deliver
+from monitoring.store import Store, parse_store, to_micros
+from monitoring.tables import CHECKS, DELIVERIES, EPISODES, MEASURES, PREDICTIONS
+from monitoring.telling import Span
+from monitoring.watch import Readers, watch
+from tasks.core.errors import ArtifactError
+from tests.monitoring.planted import MODEL, a_baseline, a_window
+from tests.monitoring.records import MEASURED
+
+NOON = datetime.fromisoformat("2026-03-01T12:00+00:00")
+DAY = timedelta(days=1)
+READERS = Readers(["mail", "slack"], {"report": "https://example.org/report.html"})
+BASELINE = a_baseline(num_permutations=199, alpha=0.02)
+DRIFTED: dict[str, Any] = {"shift": 1.5, "darker": 0.2}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(parse_store(f"sqlite:///{tmp_path}/store.sqlite"))
+    yield store
+    store.close()
+
+
+def fill(
+    store: Store, day: int, count: int = 300, model_sha256: str = MODEL.sha256, **changed
+) -> Span:
+    """The predictions of the hour before noon of that day."""
+    window = a_window(count, seed=day + 1, **changed)
+    rows = [
+        {
+            "prediction_id": one["prediction_id"],
+            "request_id": None,
+            "predicted_at": to_micros(one["predicted_at"].floor("us").to_pydatetime() + day * DAY),
+            "seconds": 0.01,
+            "model_sha256": model_sha256,
+            "predicted": one["predicted"],
+            "probabilities": np.asarray(one["probabilities"], "<f4").tobytes(),
+            "embedding": np.asarray(one["embedding"], "<f4").tobytes(),
+            "refused": "",
+            "abstained": False,
+            "kept": "",
+            "metadata": json.dumps({"group": one["group"]}),
+        }
+        for one in window.to_dict("records")
+    ]
+    store.save(PREDICTIONS, rows)
+    store.save(MEASURES, [
+        {"prediction_id": one["prediction_id"], **MEASURED}
+        | {name: one[name] for name in ("brightness", "contrast", "width")}
+        for one in window.to_dict("records")
+    ])  # fmt: skip
+    noon = NOON + day * DAY
+    return Span(noon - timedelta(hours=1), noon + timedelta(seconds=1))
+
+
+def live(store: Store, day: int, **changed) -> str:
+    """The verdict of a day."""
+    span = fill(store, day, **changed)
+    return watch(store, BASELINE, span, span.end, READERS)["verdict"]
+
+
+def told(store: Store) -> list[str]:
+    """What the mails say, in order."""
+    heads: list[str] = []
+    send = {"mail": lambda alert, _: heads.append(alert.state), "slack": lambda *_: None}
+    assert all(one.state == "delivered" for one in deliver(store, send, NOON + 1000 * DAY))
+    return heads
+
+
+def test_nobody_is_told_of_windows_without_drift(store):
+    assert {live(store, day) for day in range(3)} <= {"quiet", "unclear"}
+    assert (told(store), load_episodes(store)) == ([], {})
+    assert len(store.load(CHECKS)) == 3
+
+
+def test_drift_is_told_once_it_lasts_then_daily_and_once_when_it_is_over(store):
+    assert live(store, 0, **DRIFTED) == "drift"
+    assert told(store) == []
+    live(store, 1, **DRIFTED)
+    assert told(store) == ["firing"]
+    live(store, 2, **DRIFTED)
+    assert told(store) == ["reminder"]
+    verdicts = [live(store, day) for day in range(5, 5 + BASELINE.params.resolve_after)]
+    assert verdicts == ["quiet"] * 3
+    assert told(store)[-1] == "resolved"
+    assert load_episodes(store)["drift"].episode.state == "resolved"
+
+
+def test_one_window_of_drift_comes_to_nothing(store):
+    assert [live(store, 0, **DRIFTED), live(store, 1)] == ["drift", "quiet"]
+    assert load_episodes(store) == {}
+    assert [row["state"] for row in store.load(EPISODES)] == ["passed"]
+    live(store, 2, **DRIFTED)
+    assert told(store) == []
+
+
+def test_an_alert_says_what_how_much_since_when_why_and_where(store):
+    for day in (0, 1):
+        live(store, day, **DRIFTED)
+    alert = json.loads(store.load(DELIVERIES)[0]["document"])
+    assert alert["title"].startswith("Drift: ") and len(alert["examples"]) == 5
+    assert alert["facts"]["since"] == "2026-03-01 11:00 UTC"
+    assert "300 predictions" in alert["facts"]["window"]
+    assert {"embeddings", "model", "reference", "check"} <= set(alert["facts"])
+    known = {row["prediction_id"] for row in store.load(PREDICTIONS)}
+    assert set(alert["examples"]) <= known
+
+
+def test_who_is_silenced_is_not_reminded(store):
+    for day in (0, 1):
+        live(store, day, **DRIFTED)
+    fingerprint = load_episodes(store)["drift"].episode.fingerprint
+    assert silence(store, fingerprint, NOON + 3 * DAY)
+    assert not silence(store, "another", NOON)
+    live(store, 2, **DRIFTED)
+    assert told(store) == ["firing"]
+    live(store, 3, **DRIFTED)
+    assert told(store) == ["reminder"]
+
+
+def test_a_window_that_was_watched_before_changes_nothing(store):
+    for day in (0, 1):
+        live(store, day, **DRIFTED)
+    before = [store.load(table) for table in (CHECKS, EPISODES, DELIVERIES)]
+    noon = NOON
+    for day in (1, 0, 1):
+        span = Span(noon + day * DAY - timedelta(hours=1), noon + day * DAY + timedelta(seconds=1))
+        watch(store, BASELINE, span, NOON + 9 * DAY, READERS)
+    assert [store.load(table) for table in (CHECKS, EPISODES, DELIVERIES)] == before
+
+
+def test_what_waits_for_rows_is_judged_with_what_comes_next(store):
+    first = fill(store, 0, count=60)
+    assert watch(store, BASELINE, first, first.end, READERS)["verdict"] == "waiting"
+    second = fill(store, 1, count=60)
+    joined = watch(store, BASELINE, second._replace(start=first.end), second.end, READERS)
+    assert joined["window"]["num_rows"] == 120
+    assert joined["verdict"] != "waiting"
+    third = fill(store, 2, count=150)
+    alone = watch(store, BASELINE, third._replace(start=second.end), third.end, READERS)
+    assert alone["window"]["num_rows"] == 150
+
+
+def test_broken_data_fires_at_once_and_is_another_thing_than_drift(store):
+    assert live(store, 0, count=0) == "incident"
+    assert told(store) == ["firing"]
+    assert list(load_episodes(store)) == ["incident"]
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("survived", range(4))
+def test_a_crash_at_any_write_is_made_good_by_the_same_call(store, tmp_path, survived):
+    """Episodes, check and outbox are then as if nothing had happened."""
+    undisturbed = Store(parse_store(f"sqlite:///{tmp_path}/other.sqlite"))
+    for one in (store, undisturbed):
+        live(one, 0, **DRIFTED)
+    span = fill(store, 1, **DRIFTED)
+    fill(undisturbed, 1, **DRIFTED)
+    watch(undisturbed, BASELINE, span, span.end, READERS)
+
+    class Dying(Store):
+        num_writes = 0
+
+        def save(self, table, rows):
+            if self.num_writes == survived:
+                raise Crash
+            self.num_writes += 1
+            super().save(table, rows)
+
+    dying = Dying(store._url)
+    try:
+        watch(dying, BASELINE, span, span.end, READERS)
+        assert survived > 2
+    except Crash:
+        assert survived <= 2
+    later = span.end + timedelta(minutes=7)
+    watch(store, BASELINE, span, later, READERS)
+    assert told(store) == told(undisturbed) == ["firing"]
+    assert {row["check_id"] for row in store.load(CHECKS)} == {
+        row["check_id"] for row in undisturbed.load(CHECKS)
+    }
+    episodes = [load_episodes(one)["drift"].episode for one in (store, undisturbed)]
+    assert episodes[0] == episodes[1]
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = Store(parse_store(f"sqlite:///{tmp_path}/file/store.sqlite"))
+    with pytest.raises(ArtifactError, match="the store"):
+        watch(store, BASELINE, Span(NOON - DAY, NOON), NOON, READERS)
