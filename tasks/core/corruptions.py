@@ -148,7 +148,8 @@ STRENGTHS = tuple(range(1, _NUM_STRENGTHS + 1))
 
 
 def corrupt(images_NHWC: np.ndarray, name: str, strength: int, seed: int) -> np.ndarray:
-    """uint8 (N, H, W, C) → uint8 (N, H, W, C). The draws come from all four arguments.
+    """uint8 (N, H, W, C) → uint8 (N, H, W, C). An image's draws come from the
+    other three arguments and its place among the images.
 
     Raises ValueError for a name or a strength that there is not.
     """

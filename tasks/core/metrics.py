@@ -131,6 +131,18 @@ def calibration_error(confidence_N: np.ndarray, is_right_N: np.ndarray, num_bins
     return float(np.abs(surplus.sum(axis=1)).sum() / len(confidence_N))
 
 
+def bootstrap_calibration_error(
+    confidence_N: np.ndarray, is_right_N: np.ndarray, num_bins: int, num_samples: int, seed: int
+) -> Interval:
+    surplus = _surplus_of_bins(confidence_N, is_right_N, num_bins)
+    drawn = [
+        np.abs(surplus @ counts_Nb).sum(axis=0) / len(confidence_N)
+        for counts_Nb in draw_counts(len(confidence_N), num_samples, seed)
+    ]
+    value = calibration_error(confidence_N, is_right_N, num_bins)
+    return basic_interval(value, np.concatenate(drawn))
+
+
 class Metrics:
     """All metrics that are one number, of given predictions."""
 
