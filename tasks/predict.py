@@ -5,8 +5,8 @@
 The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a folder in one, or a
 table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
-`problem`; where `unsure` is true, the model had better not have answered. Predictions that break a critical rule of `export.expectations` are not written; of
-others it warns. Outside the DAG.
+`problem`; where `unsure` is true, the model had better not have answered. Predictions that break a
+critical rule of `export.expectations` are not written; of others it warns. Outside the DAG.
 """
 
 import argparse
