@@ -220,8 +220,8 @@ def _fairness(fairness: Mapping[str, Any]) -> list[Block]:
             for rate in _RATES
         ]
         caption = (
-            f"How far rates lie apart between values of {column}, by class that is predicted. Noise "
-            "alone makes gaps; the interval allows for it, and may lie below the gap."
+            f"How far rates lie apart between values of {column}, by predicted class. Noise alone "
+            "makes gaps; the interval allows for it, and may lie below the gap."
         )
         columns = ["class", "slice", "rate", "rows", "value", "low", "high"]
         blocks += [
