@@ -54,6 +54,32 @@ class Lines(NamedTuple):
     caption: str = ""
 
 
+class Curves(NamedTuple):
+    """A chart of lines through points: series name to (x, y), x rising."""
+
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    x_label: str
+    caption: str = ""
+
+
+class Spread(NamedTuple):
+    """A value with its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+class Whiskers(NamedTuple):
+    """Values with their intervals, one beneath the other; `reference` is a line across all."""
+
+    spreads: Sequence[Spread]
+    reference: float
+    reference_name: str
+    caption: str = ""
+
+
 class Matrix(NamedTuple):
     """A confusion matrix as a heat map; a label names a row and a column."""
 
@@ -156,6 +182,8 @@ Block = (
     | Table
     | Bars
     | Lines
+    | Curves
+    | Whiskers
     | Matrix
     | Heatmap
     | Parallel

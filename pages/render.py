@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, heatmap, matrix, parallel
+from pages import charts, curves, heatmap, matrix, parallel, whiskers
 from pages.blocks import (
     Agenda,
     Bars,
     Block,
     Code,
+    Curves,
     Facts,
     Figure,
     Folded,
@@ -38,6 +39,7 @@ from pages.blocks import (
     Table,
     Text,
     Thumbnails,
+    Whiskers,
 )
 from pages.text import MISSING, abridge, is_number, shorten, shown, visible
 
@@ -88,6 +90,10 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = charts.bar_chart(block.series)
         case Lines():
             drawing = charts.line_chart(block.series)
+        case Curves():
+            drawing = curves.curve_chart(block.series)
+        case Whiskers():
+            drawing = whiskers.whisker_chart(block.spreads, block.reference)
         case Matrix():
             _check_square(block, where)
             texts = [[shown(value) for value in row] for row in block.values]
@@ -199,5 +205,6 @@ def _template() -> Template:
         "heatmap_geometry": heatmap,
         "matrix_geometry": matrix,
         "parallel_geometry": parallel,
+        "whisker_geometry": whiskers,
     }
     return environment.get_template("page.html")

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pages.blocks import Block, Facts, Lines, Matrix, Notice, Section, Table, Text
+from pages.blocks import Block, Facts, Lines, Notice, Section, Table, Text
+from pages.evaluation import evaluation_sections
 from pages.rules import rules_blocks
 
 _TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
@@ -37,45 +38,13 @@ def verdict_notice(promote: Mapping[str, Any]) -> Notice:
 
 def training_sections(training: Training) -> list[Section]:
     return [
-        Section("What the model is worth", _scores(training)),
-        Section("Confusion", [_confusion(training)]),
+        *evaluation_sections(training.evaluate),
         Section("The verdict", _verdict(training)),
         Section("What pretraining brought", _pretraining(training)),
         Section("How it learnt", _curves(training)),
         Section("The exported model", _export(training)),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
     ]
-
-
-def _scores(training: Training) -> list[Block]:
-    metrics = training.evaluate["metrics"]
-    rows = [
-        [name.replace("_", " "), one["value"], one["low"], one["high"]]
-        for name, one in metrics.items()
-    ]
-    classes = [
-        [name, one["precision"], one["recall"], one["f1"], one["num_rows"]]
-        for name, one in training.evaluate["classes"].items()
-    ]
-    return [
-        Facts(
-            {
-                "test accuracy": metrics["accuracy"]["value"],
-                "balanced accuracy": metrics["balanced_accuracy"]["value"],
-                "macro F1": metrics["macro_f1"]["value"],
-                "test rows": training.evaluate["num_rows"],
-            }
-        ),
-        Table(["metric", "value", "low", "high"], rows, "On test rows, with 95 % intervals."),
-        Table(["class", "precision", "recall", "F1", "rows"], classes, "By class, on test rows."),
-    ]
-
-
-def _confusion(training: Training) -> Matrix:
-    confusion = training.evaluate["confusion"]
-    return Matrix(
-        confusion["classes"], confusion["counts"], "actual", "predicted", "Test rows by class."
-    )
 
 
 def _verdict(training: Training) -> list[Block]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.batches import Part
+from tasks.core.calibration import choose_abstention, fit_temperature
 from tasks.core.encoder import Classifier
 from tasks.core.finetuning import Strategy, begin_epoch
 from tasks.core.inference import Place, run_net, softmax
@@ -97,6 +98,25 @@ class Classification(Lesson):
             "val_balanced_accuracy": scores["balanced_accuracy"],
             "val_macro_f1": scores["macro_f1"],
         }
+
+
+class Calibration(NamedTuple):
+    """Fitted on val: the temperature of the logits, the confidence below which not to answer, and
+    whether that can be shown to keep the error that was asked for (if not, it is 0)."""
+
+    temperature: float
+    abstention: float
+    abstention_reached: bool
+
+
+def calibrate(net: nn.Module, labelled: Labelled, max_error: float, place: Place) -> Calibration:
+    logits_NK = run_net(net, labelled.pixels, labelled.val, *place).astype(np.float64)
+    labels_N = labelled.codes[labelled.val]
+    temperature = round(fit_temperature(logits_NK, labels_N)[0], 6)
+    confidence_N = softmax(logits_NK / temperature).max(axis=1)
+    is_right_N = logits_NK.argmax(axis=1) == labels_N
+    threshold = choose_abstention(confidence_N, is_right_N, max_error)
+    return Calibration(temperature, threshold or 0.0, threshold is not None)
 
 
 def val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:

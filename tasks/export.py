@@ -56,7 +56,8 @@ def main(
             f"export: a logit of the ONNX model differs by {difference:.2e} from the net's; "
             f"export.max_difference allows {params.max_difference:.2e}"
         )
-    checks = check_predictions(softmax(given_NK), description.classes, params.expectations)
+    probabilities_NK = softmax(given_NK / description.temperature)
+    checks = check_predictions(probabilities_NK, description.classes, params.expectations)
     refuse_broken(*checks)
     agrees = expected_NK.argmax(axis=1) == given_NK.argmax(axis=1)
     save_bytes(data, out_onnx)
@@ -107,7 +108,9 @@ def export_onnx(
     assert program is not None
     model = program.model_proto
     _strip_traces(model)
-    described = description.model_dump(include={"classes", "canonical"})
+    described = description.model_dump(
+        include={"classes", "canonical", "temperature", "abstention"}
+    )
     described |= params.model_dump(include={"expectations"})
     onnx.helper.set_model_props(model, {DESCRIPTION_KEY: json.dumps(described)})
     return model.SerializeToString(deterministic=True)

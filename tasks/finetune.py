@@ -14,7 +14,7 @@ from tasks.artifacts.documents import save_json
 from tasks.artifacts.embeddings import load_synthetic
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
 from tasks.artifacts.tables import save_csv
-from tasks.classification import Classification, val_scores
+from tasks.classification import Classification, calibrate, val_scores
 from tasks.core import losses, schedules
 from tasks.core.adoption import Initialisation, begin_with
 from tasks.core.encoder import Classifier
@@ -24,7 +24,7 @@ from tasks.core.inference import Place, chosen_device
 from tasks.core.losses import Loss
 from tasks.core.optimisation import Optimisation, make_optimisation
 from tasks.core.optimisers import Optimiser
-from tasks.core.params import Run
+from tasks.core.params import Run, Section
 from tasks.core.probe import AnyProbe, NoProbe
 from tasks.core.refitting import AnyRefit, Refit
 from tasks.core.schedules import Plateau, Schedule
@@ -37,10 +37,17 @@ from tasks.lesson import Course, Execution
 from tasks.views import make_views
 
 
+class Abstention(Section):
+    """The error among the images that the model answers, which val rows must show it to keep; 1
+    lets it answer all."""
+
+    max_error: Annotated[float, Field(gt=0, le=1)]
+
+
 class Params(Execution):
     """A linear probe first, then the layers that `strategy` names for `epochs`; stops after
     `patience` epochs without a better val log loss, and keeps the best; then, where asked for, the
-    head once more.
+    head once more. In the end it is calibrated on val.
 
     Where it begins from scratch, there is no probe. Where it begins with the encoder, and there are
     fewer different train rows than `least_batch_norm_rows`, batch-norm statistics stay as they are.
@@ -58,6 +65,7 @@ class Params(Execution):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     least_batch_norm_rows: NonNegativeInt
     refit: AnyRefit
+    abstention: Abstention
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -135,9 +143,11 @@ def main(
         return None  # the first process says it all
     if isinstance(params.refit, Refit):
         refit_head(classifier, labelled, params.refit, place, run.seed)
-    save_classifier(classifier, description, out_classifier)
+    calibration = calibrate(classifier, labelled, params.abstention.max_error, place)
+    fitted = {"temperature": calibration.temperature, "abstention": calibration.abstention}
+    save_classifier(classifier, description.model_copy(update=fitted), out_classifier)
     save_csv(_table(history), out_epochs)
-    scores = val_scores(classifier, labelled, place)
+    scores = val_scores(classifier, labelled, place) | calibration._asdict()
     counts = {"best_epoch": training.best["epoch"], "num_epochs": len(history) - 1}
     save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
     training.delete_checkpoints()

@@ -5,9 +5,10 @@
 The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a folder in one, or a
 table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
-`problem`. Predictions that break a critical rule of `export.expectations` are not written; of
-others it warns. With `--layout monitoring` it writes what drift is looked for in
-(tasks/artifacts/predictions.py), whatever the rules say. Outside the DAG.
+`problem`; where `unsure` is true, the model had better not have answered. Predictions that break a
+critical rule of `export.expectations` are not written; of others it warns. With `--layout
+monitoring` it writes what drift is looked for in (tasks/artifacts/predictions.py), whatever the
+rules say. Outside the DAG.
 """
 
 import argparse
@@ -94,7 +95,8 @@ def main(argv: list[str]) -> int:
 
 
 def predict(source: Path, model: Path, num_threads: int) -> pd.DataFrame:
-    """path, label, confidence, problem, and `probability_<class>` per class: a row per image.
+    """path, label, confidence, problem, `probability_<class>` per class, and `unsure`: a row per
+    image. Probabilities are calibrated.
 
     Raises:
         ArtifactError: no model is published, or its file is not ours.
@@ -162,9 +164,11 @@ def _predict_batch(
     if usable:
         images = np.stack([one.pixels for one in prepared if one.pixels is not None])
         logits_NK = run_session(session, images, np.arange(len(images)))
-        probabilities_NK[usable] = softmax(logits_NK.astype(np.float64))
+        probabilities_NK[usable] = softmax(logits_NK.astype(np.float64) / described.temperature)
     paths, problems = [one.path for one in prepared], [one.problem for one in prepared]
-    return tabulate_predictions(paths, problems, probabilities_NK, described.classes)
+    table = tabulate_predictions(paths, problems, probabilities_NK, described.classes)
+    # Below 0 is nothing, and what is missing is not below anything.
+    return table.assign(unsure=table["confidence"] < described.abstention)
 
 
 def find_arrivals(source: Path) -> Iterator[Arrival]:

@@ -1,9 +1,9 @@
 """Nets on disk: weights, and in their header all that is needed to build and to judge them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, PositiveFloat, ValidationError
 
 from tasks.artifacts.weights import load_weights, save_weights
 from tasks.core.adoption import Adoption
@@ -16,7 +16,9 @@ from tasks.core.pixels import Canonical
 
 class Description(Section):
     """`classes` is empty for an encoder. `fingerprint` tells what made the weights, `adoption` what
-    the encoder was worth before it was fine-tuned (None: nobody measured)."""
+    the encoder was worth before it was fine-tuned (None: nobody measured). Logits over
+    `temperature` are calibrated; where the largest of these probabilities is below `abstention`,
+    the model had better not answer (0: never). Both as if nobody had fitted them, if none did."""
 
     architecture: Built
     mean: list[float]
@@ -25,6 +27,8 @@ class Description(Section):
     classes: list[str]
     fingerprint: dict[str, Any]
     adoption: Adoption | None
+    temperature: PositiveFloat = 1.0
+    abstention: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 def save_encoder(encoder: Encoder, description: Description, path: Path) -> None:

@@ -14,20 +14,19 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 from cleanlab.rank import get_label_quality_scores
-from scipy.optimize import minimize_scalar
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tasks.core.calibration import fit_temperature
 from tasks.core.errors import ParamsError
 from tasks.core.inference import softmax
 from tasks.core.looks import Look
 
 # A ridge regression may say less than nothing of a class.
 _LEAST_PROBABILITY = 0.01
-_SHARPEST, _FLATTEST = 0.02, 50.0
 
 
 class LabelQuality(NamedTuple):
@@ -155,26 +154,6 @@ def choose_judge(
             tried.append((loss, Judge(look, penalty, temperature), logits_NK))
     _, judge, logits_NK = min(tried, key=lambda one: one[0])
     return judge, logits_NK
-
-
-def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> tuple[float, float]:
-    """The temperature of the least log loss, and that loss (Guo et al., On calibration of modern
-    neural networks, 2017).
-
-    Labels that nobody could know, as no other row has them, do not count.
-    """
-    known = np.isfinite(logits_NK[np.arange(len(labels_N)), labels_N])
-    if not known.any():
-        return 1.0, np.inf
-    logits_NK, rows, labels_N = logits_NK[known], np.arange(known.sum()), labels_N[known]
-
-    def log_loss(log_temperature: float) -> float:
-        probabilities_NK = softmax(logits_NK / np.exp(log_temperature))
-        return float(-np.log(np.maximum(probabilities_NK[rows, labels_N], 1e-300)).mean())
-
-    bounds = (np.log(_SHARPEST), np.log(_FLATTEST))
-    found = minimize_scalar(log_loss, bounds=bounds, method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
 
 
 def score_labels(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> LabelQuality:

@@ -35,6 +35,7 @@ SECTION: dict[str, Any] = {
     "dropout": 0.0,
     "least_batch_norm_rows": 0,
     "refit": {"name": "none"},
+    "abstention": {"max_error": 0.2},
     "num_accumulated": 1,
     "num_processes": 1,
     "compiled": False,

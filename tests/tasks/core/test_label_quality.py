@@ -5,18 +5,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.metrics import average_precision_score, log_loss
+from sklearn.metrics import average_precision_score
 
 from tasks.core.errors import ParamsError
 from tasks.core.label_quality import (
     Features,
-    Judge,
     Probe,
     choose_judge,
     divide,
-    fit_temperature,
     group_numbers,
     out_of_fold_logits,
     score_labels,
@@ -156,19 +153,6 @@ def test_a_row_that_weighs_nothing_teaches_nothing(blobs):
     weighted = Probe(4, 1.0).fit(features, labels, weights).predict(features)
     without = Probe(4, 1.0).fit(features[50:], labels[50:]).predict(features)
     assert weighted == pytest.approx(without, abs=1e-6)
-
-
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_temperature_that_made_the_labels_is_found(temperature):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(20000, 3)) * 2
-    true = softmax(logits, axis=1)
-    labels = (rng.random((20000, 1)) > true.cumsum(axis=1)).sum(axis=1)
-    found, loss = fit_temperature(logits * temperature, labels)
-    assert found == pytest.approx(temperature, rel=0.05)
-    assert loss == pytest.approx(log_loss(labels, true), rel=0.01)
-    judge = Judge("whole", 1.0, found)
-    assert judge.probabilities(logits * temperature) == pytest.approx(true, abs=0.02)
 
 
 def test_no_rows_have_no_scores():

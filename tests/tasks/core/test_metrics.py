@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from tasks.core.metrics import (
+    Metrics,
+    bootstrap_calibration_error,
+    bootstrap_differences,
     bootstrap_metrics,
     calibration_error,
     confusion_matrix,
     log_losses,
     measure_predictions,
-    scores_of_confusion,
     scores_per_class,
 )
 
@@ -34,8 +36,26 @@ def predictions(draw, max_classes=6):
     return np.array(labels), exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def one_vs_rest(labels, probabilities) -> dict[str, float]:
+    """Over classes that have rows; the area also needs rows of others."""
+    occurring = np.unique(labels)
+    areas = [
+        reference.roc_auc_score(labels == label, probabilities[:, label])
+        for label in occurring
+        if (labels != label).any()
+    ]
+    precisions = [
+        reference.average_precision_score(labels == label, probabilities[:, label])
+        for label in occurring
+    ]
+    return {
+        "roc_auc": float(np.mean(areas)) if areas else 0.5,
+        "average_precision": float(np.mean(precisions)),
+    }
+
+
 def scikit_learns(labels, probabilities) -> dict[str, float]:
-    predicted = probabilities.argmax(axis=1)
+    predicted, classes = probabilities.argmax(axis=1), np.arange(probabilities.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         averages: dict[str, Any] = {
@@ -52,14 +72,30 @@ def scikit_learns(labels, probabilities) -> dict[str, float]:
                 ("f1", reference.f1_score),
             )
         }
+        kappa = reference.cohen_kappa_score(labels, predicted)
         return {
             **averages,
+            **one_vs_rest(labels, probabilities),
+            **{f"top_{k}_accuracy": top_accuracy(labels, probabilities, k) for k in (2, 5)},
+            # It is 0 / 0 where all rows have one class and got it.
+            "cohen_kappa": 0.0 if np.isnan(kappa) else kappa,
+            "matthews_correlation": reference.matthews_corrcoef(labels, predicted),
+            "brier_loss": reference.brier_score_loss(
+                labels, probabilities, labels=classes, scale_by_half=False
+            ),
             "accuracy": reference.accuracy_score(labels, predicted),
             "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
-            "log_loss": reference.log_loss(
-                labels, probabilities, labels=np.arange(probabilities.shape[1])
-            ),
+            "log_loss": reference.log_loss(labels, probabilities, labels=classes),
         }
+
+
+def top_accuracy(labels, probabilities, k) -> float:
+    if k >= probabilities.shape[1]:
+        return 1.0
+    if probabilities.shape[1] == 2:
+        return float((probabilities.argmax(axis=1) == labels).mean())
+    classes = np.arange(probabilities.shape[1])
+    return float(reference.top_k_accuracy_score(labels, probabilities, k=k, labels=classes))
 
 
 def reference_calibration_error(confidence, is_right, num_bins) -> float:
@@ -111,9 +147,49 @@ def test_every_class_is_scikit_learns(given_predictions):
         assert list(measured.values()) == pytest.approx(row, abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(predictions(), st.integers(0, 2**32), st.booleans())
+def test_a_row_that_counts_twice_is_two_rows(given_predictions, seed, has_ties):
+    labels, probabilities = given_predictions
+    if has_ties:
+        probabilities = np.round(probabilities, 1)
+    counts = np.random.default_rng(seed).integers(0, 4, size=(len(labels), 3))
+    counts[0] += counts.sum(axis=0) == 0
+    measured = Metrics(labels, probabilities, 7).measure(counts.astype(float))
+    for sample in range(3):
+        rows = np.repeat(np.arange(len(labels)), counts[:, sample])
+        expected = measure_predictions(labels[rows], probabilities[rows], 7)
+        found = {name: values[sample] for name, values in measured.items()}
+        assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_equal_probabilities_are_ordered_neither_way():
+    labels, same = np.array([0, 1, 0, 1, 1]), np.full((5, 2), 0.5)
+    measured = measure_predictions(labels, same, 15)
+    assert measured["roc_auc"] == 0.5
+    assert measured["average_precision"] == pytest.approx((0.4 + 0.6) / 2)
+    # The first of equal classes is predicted, and is the first of the top.
+    assert measured["accuracy"] == 0.4 and measured["top_2_accuracy"] == 1
+
+
+def test_differences_are_of_the_same_rows_in_each_sample(scored):
+    labels, probabilities = scored
+    none = bootstrap_differences(labels, probabilities, probabilities, 15, 100, 0)
+    assert set(none.values()) == {(0.0, 0.0, 0.0)}
+    flat = probabilities**0.5 / (probabilities**0.5).sum(axis=1, keepdims=True)
+    paired = bootstrap_differences(labels, flat, probabilities, 15, 200, 0)
+    # As sure or not, the same class is predicted; the loss differs far less than it varies.
+    assert paired["accuracy"] == (0.0, 0.0, 0.0)
+    alone = bootstrap_metrics(labels, flat, 15, 200, 0)["log_loss"]
+    width = paired["log_loss"].high - paired["log_loss"].low
+    assert 0 < width < 0.7 * (alone.high - alone.low)
+    values = [measure_predictions(labels, one, 15)["log_loss"] for one in (flat, probabilities)]
+    assert paired["log_loss"].value == pytest.approx(values[0] - values[1])
+
+
 def test_a_class_never_seen_is_left_out_and_one_only_predicted_counts_0():
-    confusion = np.array([[2, 0, 1, 0], [0, 3, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    scores = scores_of_confusion(confusion)
+    labels, predicted = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 2, 1, 1, 1])
+    scores = measure_predictions(labels, np.eye(4)[predicted], 15)
     assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert scores["macro_recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
 
@@ -153,9 +229,15 @@ def test_intervals_are_repeatable_and_contain_their_value(scored):
         labels, probabilities, 15
     )
     for name, interval in first.items():
-        # Resampling only ever adds calibration error, so its interval lies above.
-        if name != "calibration_error":
+        # Of three classes the right one is always among five.
+        if name == "top_5_accuracy":
+            assert interval == (1.0, 1.0, 1.0)
+        elif name != "calibration_error":
             assert interval.low < interval.value < interval.high, name
+    confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    assert first["calibration_error"] == pytest.approx(
+        bootstrap_calibration_error(confidence, is_right, 15, 200, 0)
+    )
 
 
 def test_intervals_narrow_with_more_rows(scored):
@@ -167,13 +249,21 @@ def test_intervals_narrow_with_more_rows(scored):
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    rng, covered = np.random.default_rng(11), 0
-    for trial in range(120):
-        labels = rng.integers(2, size=150)
-        is_right = rng.random(150) < 0.8
-        chosen = np.where(is_right, labels, 1 - labels)
-        probabilities = np.where(np.eye(2)[chosen] == 1, 0.8, 0.2)
-        interval = bootstrap_metrics(labels, probabilities, 5, 100, trial)["accuracy"]
-        covered += interval.low <= 0.8 <= interval.high
-    # 114 of 120 expected; the binomial's standard deviation is 2.4.
-    assert 104 <= covered <= 119
+    """Of a model whose probabilities are true, the error of calibration is 0 and the rest is known
+    from many rows."""
+
+    def drawn(num_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        logits = 1.5 * rng.normal(size=(num_rows, 3))
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        labels = (rng.random((num_rows, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+        return labels, probabilities
+
+    truth = measure_predictions(*drawn(200_000, 0), 15) | {"calibration_error": 0.0}
+    num_trials, covered = 150, dict.fromkeys(truth, 0)
+    for trial in range(1, num_trials + 1):
+        for name, interval in bootstrap_metrics(*drawn(300, trial), 15, 200, trial).items():
+            covered[name] += interval.low <= truth[name] <= interval.high
+    # 142.5 expected; the binomial's standard deviation is 2.7, and the truth is not quite known.
+    for name, count in covered.items():
+        assert count >= 134, name
