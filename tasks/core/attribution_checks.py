@@ -5,6 +5,7 @@ N images, H height, W width, C channels, K classes, G cells of a grid, T steps, 
 
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -27,6 +28,18 @@ class Curves(NamedTuple):
     insertion_NT: np.ndarray
 
 
+class Beside(NamedTuple):
+    """An area under curves beside that of random attributions: means over images, the mean of the
+    differences with its 95 % interval, and whether it surely lies on the good side."""
+
+    area: float
+    random_area: float
+    difference: float
+    low: float
+    high: float
+    passed: bool
+
+
 class Subject(NamedTuple):
     """A net, the images on which its attributions are tried, and the classes that they explain.
 
@@ -41,6 +54,10 @@ class Subject(NamedTuple):
     temperature: float
     cells_across: int
     device: torch.device
+
+    def first(self, count: int) -> "Subject":
+        few = {name: getattr(self, name)[:count] for name in ("images_NHWC", "classes_N")}
+        return self._replace(**few)
 
 
 def trace_curves(subject: Subject, ranks_NG: np.ndarray, num_steps: int) -> Curves:
@@ -104,6 +121,13 @@ def area_under(curves_NT: np.ndarray) -> np.ndarray:
     return np.trapezoid(curves_NT, dx=1 / (curves_NT.shape[1] - 1), axis=1)
 
 
+def compare_areas(areas_N: np.ndarray, random_N: np.ndarray, more: bool, seed: int) -> Beside:
+    """`more`: whether a large area is good, as of insertion, or a small one."""
+    difference = mean_interval(areas_N - random_N, seed)
+    passed = difference.low > 0 if more else difference.high < 0
+    return Beside(float(areas_N.mean()), float(random_N.mean()), *difference, passed)
+
+
 def mean_interval(values_N: np.ndarray, seed: int) -> Interval:
     """The mean and its 95 % percentile bootstrap interval."""
     rng = np.random.default_rng(seed)
@@ -124,7 +148,7 @@ def randomise(subject: Subject, num_levels: int, seed: int) -> Iterator[nn.Modul
     layers = [module for module in net.modules() if list(module.parameters(recurse=False))][::-1]
     generator = torch.Generator().manual_seed(seed)
     ends = np.linspace(0, len(layers), num_levels + 1).round().astype(int)
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends):
         for layer in layers[start:end]:
             for weights in layer.parameters(recurse=False):
                 order = torch.randperm(weights.numel(), generator=generator).to(weights.device)

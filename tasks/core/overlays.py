@@ -8,8 +8,8 @@ from PIL import Image
 
 from tasks.core.thumbnails import encode_png
 
-# Orange speaks for the class, blue against it: of one lightness, and told apart by the colour-blind.
-_FOR_3, _AGAINST_3 = np.array([240, 120, 0]), np.array([0, 130, 255])
+# Orange speaks for the class, blue against it: of one lightness, and apart for the colour-blind.
+_FOR_3, _AGAINST_3 = np.array([225, 100, 0]), np.array([50, 140, 255])
 _STRONGEST = 0.9  # of a pixel, at most so much is covered
 # Beyond this share of a map's pixels all are of full strength, so that one does not hide the rest.
 _FULL_FROM = 0.99

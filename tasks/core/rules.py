@@ -4,7 +4,7 @@ from the top.
 N images, F features
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,21 @@ class Rule(NamedTuple):
         for condition in self.conditions:
             holding_N &= condition.holds(features_NF)
         return holding_N
+
+
+def describe_rule(rule: Rule, names: Sequence[str]) -> str:
+    """`0.1 < brightness ≤ 0.4 and group is 7`; a column `group=7` holds 1 or 0."""
+    return " and ".join(_in_words(condition, names) for condition in rule.conditions) or "otherwise"
+
+
+def _in_words(condition: Condition, names: Sequence[str]) -> str:
+    name, low, high = names[condition.feature], condition.low, condition.high
+    if "=" in name:
+        column, value = name.split("=", 1)
+        return f"{column} is {value}" if low > -np.inf else f"{column} is not {value}"
+    if high == np.inf:
+        return f"{name} > {low:.4g}"
+    return f"{name} ≤ {high:.4g}" if low == -np.inf else f"{low:.4g} < {name} ≤ {high:.4g}"
 
 
 class Judged(NamedTuple):
