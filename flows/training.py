@@ -1,4 +1,4 @@
-"""The flow that trains: everything up to the verdict, the report and its reasons, then publishing."""
+"""The flow that trains: everything up to the verdict, its reasons and the report, then publishing."""
 
 import os
 import sys
