@@ -1,4 +1,4 @@
-"""The flow that trains: everything up to the verdict, its reasons and the report, then publishing."""
+"""The flow that trains: up to the verdict, the explanations and the report, then publishing."""
 
 import os
 import sys

@@ -1,5 +1,5 @@
-"""Attributions are what their formulas say on nets that can be computed by hand, and there for every
-family of nets."""
+"""Attributions are what their formulas say on nets that can be computed by hand, and every family
+of nets has them."""
 
 from typing import Any
 

@@ -9,8 +9,11 @@ from tasks.core.examples import choose_examples
 
 def test_each_group_is_in_its_order():
     probabilities = np.array(
-        [[0.9, 0.1, 0], [0.6, 0.4, 0], [0.2, 0.8, 0], [0.45, 0.44, 0.11], [0, 0.3, 0.7], [0.5, 0.5, 0]]
-    )  # fmt: skip
+        [
+            *([0.9, 0.1, 0], [0.6, 0.4, 0], [0.2, 0.8, 0]),
+            *([0.45, 0.44, 0.11], [0, 0.3, 0.7], [0.5, 0.5, 0]),
+        ]
+    )
     labels = np.array([1, 1, 1, 0, 2, 0])
     chosen = choose_examples(labels, probabilities, 5, 2, 1, 0)
     assert chosen.mistakes.tolist() == [0, 1]

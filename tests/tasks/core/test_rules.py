@@ -84,8 +84,11 @@ def test_rules_are_judged_on_the_rows_that_come_to_them():
         ((Condition(0, -np.inf, 1 / 3),), "brightness ≤ 0.3333"),
         ((Condition(0, 0.25, 0.5),), "0.25 < brightness ≤ 0.5"),
         ((Condition(1, 0.5, np.inf),), "group is a=b"),
-        ((Condition(1, -np.inf, 0.5), Condition(0, 1.0, np.inf)), "group is not a=b and brightness > 1"),
+        (
+            (Condition(1, -np.inf, 0.5), Condition(0, 1.0, np.inf)),
+            "group is not a=b and brightness > 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_rules_are_said_in_words(conditions, words):
     assert describe_rule(Rule(conditions, 0), ["brightness", "group=a=b"]) == words
