@@ -48,7 +48,7 @@ def a_document(text: str = "cat", **passed: bool) -> dict[str, Any]:
         "num_rows": 300,
         "num_mistakes": 1,
         "num_images": 64,
-        "methods": {"grad_cam": {"unavailable": "the net's last features are of one place"}, **methods},
+        "methods": {"grad_cam": {"unavailable": "its last features are of one place"}, **methods},
         "random": {"deletion": [0.9, 0.5, 0.1], "insertion": [0.1, 0.5, 0.9]},
         "imitation": {
             "num_rows": 300,
@@ -59,7 +59,7 @@ def a_document(text: str = "cat", **passed: bool) -> dict[str, Any]:
             "tree": rules(text),
             "list": rules(text),
         },
-    }  # fmt: skip
+    }
 
 
 def explained(document: dict[str, Any], text: str = "cat") -> Explained:
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_said():
     document = a_document() | {"imitation": {}}
     texts = [block.text for block in blocks_of(Text, explain_sections(explained(document)))]
     assert "No test row is mistaken." in texts
-    assert "Grad-CAM is not shown: the net's last features are of one place." in texts
+    assert "Grad-CAM is not shown: its last features are of one place." in texts
     assert any("too few test rows" in text for text in texts)
 
 
