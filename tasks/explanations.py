@@ -101,13 +101,13 @@ def check_methods(
     found: dict[str, Any] = {name: {"unavailable": why} for name, why in reasons.items() if why}
     for name, maps_NHW in maps.items():
         ranks_NG = rank_cells(maps_NHW, subject.cells_across, rng)
-        curves = trace_curves(subject, ranks_NG, checks.num_steps)
-        found[name] = _judge_curves(curves.deletion_NT, beside["deletion"], False, "deletion", seed)
-        found[name] |= _judge_curves(
-            curves.insertion_NT, beside["insertion"], True, "insertion", seed
-        )
-        found[name]["randomisation"] = broken[name]
-        found[name]["passed"] = all(part["passed"] for part in found[name].values())
+        deletion_NT, insertion_NT = trace_curves(subject, ranks_NG, checks.num_steps)
+        parts = {
+            "deletion": _judge_curves(deletion_NT, beside["deletion"], False, seed),
+            "insertion": _judge_curves(insertion_NT, beside["insertion"], True, seed),
+            "randomisation": broken[name],
+        }
+        found[name] = {**parts, "passed": all(part["passed"] for part in parts.values())}
     means = {name: curve_NT.mean(axis=0).tolist() for name, curve_NT in beside.items()}
     return {"methods": found, "random": means, "num_images": len(subject.images_NHWC)}
 

@@ -49,9 +49,9 @@ def make_features(table: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(values):
             numbers = values.astype("float64").replace([np.inf, -np.inf], np.nan)
             columns[name] = numbers.fillna(numbers.median())
-        elif pd.api.types.is_string_dtype(values) and values.nunique() <= _MOST_VALUES:
+        elif pd.api.types.is_string_dtype(values.dropna()) and values.nunique() <= _MOST_VALUES:
             for value in sorted(values.dropna().unique()):
-                columns[f"{name}={value}"] = (values == value).astype("float64")
+                columns[f"{name}={value}"] = values.eq(value).fillna(False).astype("float64")
     features = pd.DataFrame(columns, index=table.index)
     return features.loc[:, features.nunique() > 1]
 

@@ -24,6 +24,7 @@ def table():
             "contrast": rng.random(300),
             "width": 32,
             "camera": pd.Series(rng.choice(["x", "y"], 300), dtype="string"),
+            "group": ["left", "right", None] * 100,
             "note": [f"note {n}" for n in range(300)],
         }
     )
@@ -33,7 +34,8 @@ def test_features_are_numbers_that_differ(table):
     table.loc[:9, "contrast"] = [np.nan, np.inf] * 5
     table.loc[:9, "camera"] = pd.NA
     features = make_features(table)
-    assert list(features.columns) == ["brightness", "contrast", "camera=x", "camera=y"]
+    text = ["camera=x", "camera=y", "group=left", "group=right"]
+    assert list(features.columns) == ["brightness", "contrast", *text]
     assert np.isfinite(features.to_numpy()).all()
     median = table["contrast"].iloc[10:].median()
     assert (features["contrast"].iloc[:10] == median).all()
