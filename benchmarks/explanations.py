@@ -30,6 +30,7 @@ from benchmarks.record import ROOT, Row, make_row
 from tasks.artifacts.documents import load_yaml
 from tasks.core.attribution_checks import Subject
 from tasks.core.attributions import attribute
+from tasks.core.encoder import Classifier
 from tasks.core.inference import run_net
 from tasks.explain import Params
 from tasks.explanations import check_methods
@@ -41,7 +42,7 @@ TEST_FRACTION, RATE = 0.25, 0.003
 class Taught(NamedTuple):
     """A net, and images that it was not taught."""
 
-    net: nn.Module
+    net: Classifier
     pictures: Pictures
     test: Part
 

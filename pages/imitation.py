@@ -9,6 +9,7 @@ from typing import Any
 from pages.blocks import Bars, Block, Facts, Table, Text
 
 _NUM_FEATURES = 12
+_LEAST_FIDELITY = 0.05
 _TOO_LITTLE = "There are too few test rows, or nothing measured that differs among them."
 
 
@@ -27,16 +28,23 @@ def forest_blocks(imitation: Mapping[str, Any]) -> list[Block]:
 def _confidence(surrogate: Mapping[str, Any] | None) -> list[Block]:
     if surrogate is None:
         return [Text("The model is equally sure of every row's label.")]
+    if surrogate["fidelity"] < _LEAST_FIDELITY:
+        return [
+            Text(
+                "Nothing that is measured tells how sure the model is of the right label: on rows "
+                "that it was not taught, a forest explains next to none of the differences."
+            )
+        ]
     arrows = {
         name: f"{name} ↑" if rise > 0.1 else f"{name} ↓" if rise < -0.1 else name
         for name, rise in surrogate["direction"].items()
     }
-    share = max(0.0, surrogate["fidelity"])
     return [
         Bars(
             {"mean |SHAP|": _largest(surrogate["importance"], arrows)},
             "What makes the model sure of the right label (↑: more of it does, ↓: less of it). The "
-            f"forest explains {100 * share:.0f} % of the differences on rows it was not taught.",
+            f"forest explains {_percent(surrogate['fidelity'])} of the differences on rows that it "
+            "was not taught.",
         )
     ]
 
@@ -48,8 +56,8 @@ def _classes(surrogate: Mapping[str, Any] | None) -> list[Block]:
         Bars(
             {"mean |SHAP|": _largest(surrogate["importance"], {})},
             "What goes with the class that the model says. The forest says the same of "
-            f"{100 * surrogate['fidelity']:.0f} % of the rows it was not taught; the class that is "
-            f"said most would of {100 * surrogate['baseline']:.0f} %.",
+            f"{_percent(surrogate['fidelity'])} of the rows that it was not taught; the class that "
+            f"is said most would of {_percent(surrogate['baseline'])}.",
         )
     ]
 
@@ -62,13 +70,16 @@ def _largest(importance: Mapping[str, float], names: Mapping[str, str]) -> dict[
 def rule_blocks(imitation: Mapping[str, Any]) -> list[Block]:
     if not imitation:
         return [Text(_TOO_LITTLE)]
-    baseline = imitation["most_said_fraction"]
     return [
+        Text(
+            "How often they say what the model says, of rows that they were not learnt from, and "
+            "how often the one class does that the model says most."
+        ),
         Facts(
             {
-                "of rows the list says what the model says": imitation["list"]["fidelity"],
-                "of rows the tree does": imitation["tree"]["fidelity"],
-                "of rows the class said most does": baseline,
+                "the list": _percent(imitation["list"]["fidelity"]),
+                "the tree": _percent(imitation["tree"]["fidelity"]),
+                "one class": _percent(imitation["most_said_fraction"]),
             }
         ),
         *_table_of(imitation["list"], "The list: the first rule that holds counts."),

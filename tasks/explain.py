@@ -129,7 +129,7 @@ def describe_rows(known: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
     return known[own].merge(measures, on="image_id", how="left", validate="one_to_one")
 
 
-def read_said(reference: pd.DataFrame, classes: Sequence[str]) -> Said:
+def read_said(reference: pd.DataFrame, classes: list[str]) -> Said:
     labels_N = pd.Categorical(reference["label"], categories=classes).codes.astype(np.int64)
     return Said(labels_N, np.stack(reference["probabilities"].to_list()).astype(np.float64))
 
@@ -160,17 +160,17 @@ def show_examples(
         shown = subject._replace(
             images_NHWC=pixels[known["row"].to_numpy()[drawn]], classes_N=said.classes_N[drawn]
         )
-        headings = [
-            [
-                f"is {classes[said.labels_N[one]]}",
-                f"said {classes[said.classes_N[one]]} ({said.probabilities_NK[one].max():.2f})",
-                known["path"].iloc[one],
-            ]
-            for one in drawn
-        ]
+        headings = [heading(int(one), known, said, classes) for one in drawn]
         examples = take(draw_examples(shown, methods, headings, seed), _MOST_BYTES)
         groups.append(Group(name, list(examples), len(positions)))
     return groups
+
+
+def heading(position: int, known: pd.DataFrame, said: Said, classes: Sequence[str]) -> list[str]:
+    given, told = int(said.labels_N[position]), int(said.classes_N[position])
+    confidence = said.probabilities_NK[position].max()
+    path = known["path"].iloc[position]
+    return [f"is {classes[given]}", f"said {classes[told]} ({confidence:.2f})", path]
 
 
 def draw_examples(
@@ -180,13 +180,13 @@ def draw_examples(
     if not headings:
         return
     maps = {one.name: explain_subject(one, subject, seed) for one in methods}
-    for number, heading in enumerate(headings):
+    for number, lines in enumerate(headings):
         image_HWC = subject.images_NHWC[number]
         overlays = {name: overlay(image_HWC, maps_NHW[number]) for name, maps_NHW in maps.items()}
         pictures = {"image": image_HWC, **overlays}
-        about = ", ".join(heading)
+        about = ", ".join(lines)
         yield Example(
-            heading,
+            lines,
             [
                 Picture(png_thumbnail(pixels_HWC, _MOST_PIXELS), f"{name}: {about}")
                 for name, pixels_HWC in pictures.items()

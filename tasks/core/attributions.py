@@ -3,21 +3,18 @@
 What is explained is the logit of a class beside the mean of all logits: a number added to all of
 them changes no prediction, and must not change its explanation.
 
-N images, H height, W width, C channels, K classes, D width of features
+N images, H height, W width, C channels, K classes, F superpixels, S coalitions
 """
 
-import math
 from collections.abc import Callable, Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tasks.core.convolutional import ConvolutionalNet, ResidualNet
-from tasks.core.encoder import Classifier
+from tasks.core.grad_cam import count_places, grad_cam
 from tasks.core.params import Section
 from tasks.core.superpixels import find_superpixels, kernel_shap, lime
 
@@ -141,7 +138,7 @@ def _explain(method: Method, net: nn.Module, asked: Asked, seed: int) -> np.ndar
         case SmoothGradients():
             maps = _smooth_gradients(method, net, asked)
         case GradCam():
-            maps = _grad_cam(net, asked)
+            maps = grad_cam(net, _evidence(net), asked.images_NHWC, asked.classes_N)
         case Occlusion():
             maps = _occlusion(method, net, asked)
         case KernelShap() | Lime():
@@ -163,7 +160,7 @@ def _evidence(net: nn.Module) -> Callable[[Tensor], Tensor]:
 def _integrated_gradients(method: IntegratedGradients, net: nn.Module, asked: Asked) -> Tensor:
     from captum.attr import IntegratedGradients as Captum
 
-    found_NHWC = Captum(_evidence(net)).attribute(
+    found_NHWC: Any = Captum(_evidence(net)).attribute(
         asked.images_NHWC,
         baselines=asked.nothing_1HWC,
         target=asked.classes_N,
@@ -175,7 +172,7 @@ def _integrated_gradients(method: IntegratedGradients, net: nn.Module, asked: As
 def _smooth_gradients(method: SmoothGradients, net: nn.Module, asked: Asked) -> Tensor:
     from captum.attr import NoiseTunnel, Saliency
 
-    found_NHWC = NoiseTunnel(Saliency(_evidence(net))).attribute(
+    found_NHWC: Any = NoiseTunnel(Saliency(_evidence(net))).attribute(
         asked.images_NHWC,
         nt_samples=method.num_noisy,
         stdevs=255.0 * method.noise_fraction,
@@ -192,7 +189,7 @@ def _occlusion(method: Occlusion, net: nn.Module, asked: Asked) -> Tensor:
     window = [max(1, round(method.width_fraction * side)) for side in (height, width)]
     strides = [max(1, side // 2) for side in window]
     with torch.no_grad():
-        found_NHWC = Captum(_evidence(net)).attribute(
+        found_NHWC: Any = Captum(_evidence(net)).attribute(
             asked.images_NHWC,
             sliding_window_shapes=(*window, channels),
             strides=(*strides, channels),
@@ -230,65 +227,11 @@ def _superpixels(method: KernelShap | Lime, net: nn.Module, asked: Asked, seed: 
     return np.take_along_axis(found_NF, flat_NP, axis=1).reshape(segments_NHW.shape)
 
 
-def _grad_cam(net: nn.Module, asked: Asked) -> Tensor:
-    images_NHWC = asked.images_NHWC.requires_grad_()
-    features, evidence_NK = _run_to_places(net, images_NHWC)
-    told = evidence_NK.gather(1, asked.classes_N[:, None]).sum()
-    (gradients,) = torch.autograd.grad(told, features)
-    features_NDhw, gradients_NDhw = _on_a_grid(features), _on_a_grid(gradients)
-    weights_ND11 = gradients_NDhw.mean(dim=(2, 3), keepdim=True)
-    found_N1hw = (weights_ND11 * features_NDhw).sum(dim=1, keepdim=True).relu().detach()
-    return F.interpolate(found_N1hw, tuple(images_NHWC.shape[1:3]), mode="bilinear")[:, 0]
-
-
-def _run_to_places(net: nn.Module, images_NHWC: Tensor) -> tuple[Tensor, Tensor]:
-    """Features with places, and the evidence: maps as they come out of their module, tokens as
-    they go into it."""
-    module = find_places(net)
-    if module is None:
-        raise ValueError("nothing in this net is known to have places")
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-        seen.append(made if isinstance(made, Tensor) and made.ndim == 4 else given[0])
-
-    hook = module.register_forward_hook(keep)
-    try:
-        evidence_NK = _evidence(net)(images_NHWC)
-    finally:
-        hook.remove()
-    return seen[0], evidence_NK
-
-
-def find_places(net: nn.Module) -> nn.Module | None:
-    """The last module whose features have places, as far as the family of the net is known."""
-    inner = net.encoder.net if isinstance(net, Classifier) else net
-    if isinstance(inner, ConvolutionalNet):
-        return inner.attention
-    if isinstance(inner, ResidualNet):
-        return inner.blocks
-    lists = [module for module in inner.modules() if isinstance(module, nn.ModuleList)]
-    return next((layers[-1] for layers in reversed(lists) if len(layers)), None)
-
-
-def _on_a_grid(features: Tensor) -> Tensor:
-    """Maps (N, D, h, w) as they are; of tokens (N, T, D) those that stand for patches, as a map:
-    class tokens and registers come before them."""
-    if features.ndim == 4:
-        return features
-    side = math.isqrt(features.shape[1])
-    return features[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
-
-
 def why_unavailable(method: Method, net: nn.Module, image_shape: tuple[int, int, int]) -> str:
     """Why a method has nothing to say about this net, empty where it has."""
     if not isinstance(method, GradCam):
         return ""
-    if find_places(net) is None:
+    num_places = count_places(net, image_shape)
+    if num_places is None:
         return "nothing in this net is known to have places"
-    blank = torch.zeros((1, *image_shape), device=next(net.parameters()).device)
-    with torch.no_grad():
-        features, _ = _run_to_places(net, blank)
-    if features.ndim not in (3, 4) or _on_a_grid(features)[0, 0].numel() < 4:
-        return "the net's last features are of one place"
-    return ""
+    return "the net's last features are of one place" if num_places == 1 else ""

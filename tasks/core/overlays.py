@@ -11,6 +11,8 @@ from tasks.core.thumbnails import encode_png
 # Orange speaks for the class, blue against it: of one lightness, and apart for the colour-blind.
 _FOR_3, _AGAINST_3 = np.array([225, 100, 0]), np.array([50, 140, 255])
 _STRONGEST = 0.9  # of a pixel, at most so much is covered
+# Black and white come nearer to each other, so that colour shows on both.
+_DARKEST, _LIGHTEST = 40, 225
 # Beyond this share of a map's pixels all are of full strength, so that one does not hide the rest.
 _FULL_FROM = 0.99
 # sRGB to cone responses and to Oklab, in which equal steps look equal (Ottosson, A perceptual color
@@ -39,7 +41,8 @@ def overlay(image_HWC: np.ndarray, attributions_HW: np.ndarray) -> np.ndarray:
 
 def _grey(image_HWC: np.ndarray) -> np.ndarray:
     image = Image.fromarray(image_HWC.squeeze(axis=2) if image_HWC.shape[2] == 1 else image_HWC)
-    return np.asarray(image.convert("L").convert("RGB"))
+    levels_HW3 = np.asarray(image.convert("L").convert("RGB")) / 255
+    return _DARKEST + (_LIGHTEST - _DARKEST) * levels_HW3
 
 
 def mix(under_HW3: np.ndarray, over_HW3: np.ndarray, share_HW1: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ N images, H height, W width, C channels, F superpixels, S coalitions
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -38,7 +39,8 @@ def find_superpixels(images_NHWC: np.ndarray, num_across: int) -> np.ndarray:
     for image_HWC in images_NHWC:
         seen_PD = np.hstack([image_HWC.reshape(len(cells_P), -1) / 255, places_P2])
         centres_FD = np.stack([seen_PD[pixels].mean(axis=0) for pixels in first])
-        grown = KMeans(len(centres_FD), init=centres_FD, n_init=1, max_iter=_NUM_ROUNDS)
+        begun: dict[str, Any] = {"init": centres_FD, "n_init": 1}
+        grown = KMeans(len(centres_FD), max_iter=_NUM_ROUNDS, **begun)
         segments.append(grown.fit_predict(seen_PD))
     return np.stack(segments).astype(np.int64).reshape(-1, height, width)
 

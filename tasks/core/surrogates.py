@@ -82,11 +82,11 @@ def imitate_classes(features: pd.DataFrame, classes_N: np.ndarray, seed: int) ->
     if not _is_enough(features, classes_N):
         return None
     forest = RandomForestClassifier(100, max_depth=6, min_samples_leaf=5, random_state=seed)
-    said_N = cross_val_predict(forest, features.to_numpy(), classes_N, cv=_folds(seed))
+    said_N = np.asarray(cross_val_predict(forest, features.to_numpy(), classes_N, cv=_folds(seed)))
     shap_NFK = _shap_values(forest.fit(features.to_numpy(), classes_N), features)
     importance = _importance(features, np.abs(shap_NFK).mean(axis=0).sum(axis=1))
     baseline = np.unique(classes_N, return_counts=True)[1].max() / len(classes_N)
-    return Surrogate(float((said_N == classes_N).mean()), float(baseline), importance, None)
+    return Surrogate(float(np.mean(said_N == classes_N)), float(baseline), importance, None)
 
 
 def _is_enough(features: pd.DataFrame, target_N: np.ndarray) -> bool:

@@ -126,6 +126,8 @@ def test_surrogates_say_what_they_are_worth():
     assert "explains 60 %" in right.caption
     assert "the same of 60 %" in said.caption and "would of 10 %" in said.caption
     document = a_document()
+    document["imitation"]["right"]["fidelity"] = -0.1
+    assert len(blocks_of(Bars, explain_sections(explained(document)))) == 1
     document["imitation"] |= {"right": None, "said": None}
     assert blocks_of(Bars, explain_sections(explained(document))) == []
 
@@ -133,8 +135,9 @@ def test_surrogates_say_what_they_are_worth():
 def test_rules_say_where_they_and_the_model_fail():
     sections = explain_sections(explained(a_document()))
     texts = [block.text for block in sections[-1].blocks if isinstance(block, Text)]
-    assert texts[0].startswith("It fails most where otherwise: there the model says cat of 40 %")
-    assert "wrong most where otherwise: right of 70 %" in texts[0]
+    assert texts[1] == texts[2]
+    assert texts[1].startswith("It fails most where otherwise: there the model says cat of 40 %")
+    assert "wrong most where otherwise: right of 70 %" in texts[1]
 
 
 def test_names_are_escaped_and_the_page_is_the_same_twice():
