@@ -85,8 +85,7 @@ def _instructions(explained: Explained) -> list[Block]:
     return [
         Text(
             "Each picture is coloured where a method found reasons for the class that the model "
-            "says. SmoothGrad and Grad-CAM tell how much a place matters, not for which side. "
-            "Strength is relative to the one picture."
+            "says. Grad-CAM shows only what speaks for it. Strength is relative to the one picture."
         ),
         Figure(
             explained.scale,

@@ -32,8 +32,9 @@ class IntegratedGradients(Section):
 
 
 class SmoothGradients(Section):
-    """The size of the gradient, averaged over noisy copies of the image (SmoothGrad, Smilkov et
-    al., 2017); `noise_fraction` is the noise's deviation as a share of white."""
+    """Gradients averaged over noisy copies of the image (SmoothGrad, Smilkov et al., 2017), times
+    how far the image is from nothing: by itself a gradient is small just where the net is sure.
+    `noise_fraction` is the noise's deviation as a share of white."""
 
     name: Literal["smooth_gradients"]
     num_noisy: PositiveInt
@@ -76,8 +77,6 @@ Method = Annotated[
     IntegratedGradients | SmoothGradients | GradCam | Occlusion | KernelShap | Lime,
     Field(discriminator="name"),
 ]
-# Of the others the sign tells what speaks for the class and what against it.
-UNSIGNED = ("smooth_gradients", "grad_cam")
 
 
 class Asked(NamedTuple):
@@ -179,7 +178,7 @@ def _smooth_gradients(method: SmoothGradients, net: nn.Module, asked: Asked) -> 
         target=asked.classes_N,
         abs=False,
     )
-    return found_NHWC.abs().sum(dim=3)
+    return (found_NHWC * (asked.images_NHWC - asked.nothing_C)).sum(dim=3)
 
 
 def _occlusion(method: Occlusion, net: nn.Module, asked: Asked) -> Tensor:
