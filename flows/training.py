@@ -1,4 +1,4 @@
-"""The flow that trains: everything up to the verdict and the report, then publishing."""
+"""The flow that trains: up to the verdict, the explanations and the report, then publishing."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from flows.run import DEFAULT_WAIT_SECONDS, checkout, main, task_runner
 from flows.summary import may_publish
 from tasks.reproduce import Outcome
 
-TARGETS = ("promote", "report")
+TARGETS = ("explain", "promote", "report")
 
 
 @flow(name="training", task_runner=task_runner(), persist_result=False)

@@ -141,6 +141,21 @@ class Thumbnails(NamedTuple):
     caption: str = ""
 
 
+class Example(NamedTuple):
+    """A row of a gallery: its heading, and a picture per further column."""
+
+    lines: Sequence[str]
+    pictures: Sequence[Picture]
+
+
+class Gallery(NamedTuple):
+    """Small images in rows and columns; the first column holds the headings of the rows."""
+
+    columns: Sequence[str]
+    examples: Sequence[Example]
+    caption: str = ""
+
+
 class Figure(NamedTuple):
     """One large picture."""
 
@@ -188,6 +203,7 @@ Block = (
     | Heatmap
     | Parallel
     | Thumbnails
+    | Gallery
     | Figure
     | Agenda
     | Folded

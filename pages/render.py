@@ -29,6 +29,7 @@ from pages.blocks import (
     Facts,
     Figure,
     Folded,
+    Gallery,
     Heatmap,
     Lines,
     Matrix,
@@ -109,6 +110,12 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = parallel.parallel_chart(block.axes, block.strands)
         case Thumbnails():
             drawing = [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in block.pictures]
+        case Gallery():
+            _check_gallery(block, where)
+            drawing = [
+                [_embed(picture.png, where, THUMBNAIL_WIDTH) for picture in example.pictures]
+                for example in block.examples
+            ]
         case Figure():
             drawing = _embed(block.png, where, 1)
         case Agenda():
@@ -163,6 +170,15 @@ def _check_rectangle(block: Heatmap, where: str) -> None:
             raise ValueError(
                 f"{where}: heat map of {len(block.rows)} rows and {len(block.columns)} columns has "
                 f"rows of lengths {[len(row) for row in grid]}"
+            )
+
+
+def _check_gallery(block: Gallery, where: str) -> None:
+    expected = len(block.columns) - 1
+    for number, example in enumerate(block.examples, start=1):
+        if len(example.pictures) != expected:
+            raise ValueError(
+                f"{where}: row {number} has {len(example.pictures)} pictures for {expected} columns"
             )
 
 

@@ -13,6 +13,7 @@ from benchmarks import (
     cleanvision,
     data_path,
     duplicates,
+    explanations,
     gate_fuzz,
     gpu,
     labels,
@@ -62,6 +63,7 @@ TOPICS = {
     "gpu": gpu.CELLS,
     "search": search.CELLS,
     "serving": serving.CELLS,
+    "explanations": explanations.CELLS,
 }
 
 
@@ -263,6 +265,23 @@ def test_planted_collapses_are_collapses() -> None:
     moved = planted.to_disorder(images)
     assert (np.sort(moved, axis=None) == np.sort(images, axis=None)).all()
     assert (moved != images).any()
+
+
+def test_a_map_points_at_the_patch_or_does_not() -> None:
+    maps = np.zeros((3, 8, 8), dtype=np.float32)
+    maps[0, 2:4, 5:7] = maps[1, 2:4, 5:7] = 1
+    maps[2, 6:, 6:] = 1
+    corners = np.array([[2, 5], [5, 0], [6, 6]])
+    assert explanations.pointed_at(maps, corners, 2) == pytest.approx(2 / 3)
+
+
+def test_a_patch_is_on_every_image_of_one_class_alone() -> None:
+    plain = explanations.in_colour(explanations.digits("float32"))
+    patched = explanations.patch(plain, 0)
+    changed = (patched.pictures.images_NHWC != plain.images_NHWC).any(axis=3)
+    is_planted = plain.labels_N == explanations.PLANTED_CLASS
+    assert (changed.any(axis=(1, 2)) == is_planted).all()
+    assert changed[is_planted].sum(axis=(1, 2)).max() <= patched.side**2 == 16
 
 
 def test_records_that_differ_are_named() -> None:

@@ -19,9 +19,9 @@ from tests.end_to_end.checkout import Checkout, outcomes, ran, succeeded
 
 AFTER_AUDIT = {
     *("audit", "rebalance", "augment", "quality"),
-    *("finetune", "evaluate", "export", "promote", "report"),
+    *("finetune", "evaluate", "explain", "export", "promote", "report"),
 }
-AFTER_FINETUNE = {"finetune", "evaluate", "export", "promote", "report"}
+AFTER_FINETUNE = {"finetune", "evaluate", "explain", "export", "promote", "report"}
 
 
 def load_rows(checkout: Checkout) -> dict[str, np.ndarray]:

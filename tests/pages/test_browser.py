@@ -9,8 +9,10 @@ from PIL import Image
 from pages.blocks import (
     Axis,
     Bars,
+    Example,
     Facts,
     Figure,
+    Gallery,
     Heatmap,
     Lines,
     Matrix,
@@ -63,6 +65,7 @@ def hostile_page(tmp_path):
             HOSTILE,
         ),
         Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
+        Gallery([HOSTILE, HOSTILE], [Example([HOSTILE], [Picture(png(), HOSTILE)])], HOSTILE),
         Figure(png(), HOSTILE, HOSTILE),
     ]
     html = render_page(HOSTILE, HOSTILE, [Section(HOSTILE, blocks)], Notice("bad", HOSTILE))

@@ -22,9 +22,11 @@ from PIL import Image
 from pages.blocks import (
     Agenda,
     Bars,
+    Example,
     Facts,
     Figure,
     Folded,
+    Gallery,
     Heatmap,
     Lines,
     Matrix,
@@ -91,6 +93,7 @@ def page_of(text):
         Matrix([text, "other"], [[1, 2], [3, 4]], text, text, text),
         Heatmap([text], [text], [[0.5]], [[True]], text, text, text),
         Thumbnails([Picture(png(), text, [text, text])], text),
+        Gallery([text, text], [Example([text, text], [Picture(png(), text)])], text),
         Figure(png(), text, text),
         Agenda([Point(text, 3, text, text, text, "review.html")]),
         Folded(text, [Text(text), Folded(text, [Text(text)])]),
@@ -116,7 +119,7 @@ def test_any_text_is_text_wherever_it_stands(text):
     assert document.elements == PLAIN.elements
     expected = visible(text)
     assert document.texts.count(expected) >= PLAIN.texts.count("plain") - 5  # shortened labels
-    assert document.values("alt") == [expected, expected]
+    assert document.values("alt") == [expected] * 3
     hidden = {c for c in html if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
     assert hidden <= set("\n\t\u200c\u200d")
 
@@ -254,6 +257,7 @@ def test_pictures_carry_their_own_bytes():
         Matrix([], [], "given", "predicted"),
         Heatmap([], [], [], [], "marked", "plain"),
         Thumbnails([]),
+        Gallery(["image"], []),
         Agenda([]),
         Folded("more", []),
     ],
@@ -282,6 +286,8 @@ def test_an_empty_section_says_none():
         (Notice("fatal", "x"), r"tone 'fatal' is not one of \['good', 'warning', 'bad'\]"),
         (Figure(b"GIF89a" + bytes(30), "x"), r"not a PNG \(it begins with b'GIF89a"),
         (Thumbnails([Picture(b"", "x")]), "not a PNG"),
+        (Gallery(["a", "b"], [Example(["x"], [Picture(b"", "x")])]), "not a PNG"),
+        (Gallery(["a", "b"], [Example(["x"], [])]), "row 1 has 0 pictures for 1 columns"),
         (Figure(png()[:16] + bytes(8) + png()[24:], "x"), "PNG has size 0 × 0"),
         ("words", "str is not a kind of block"),
         (Agenda([Point("x", 1, "", "", "Third")]), r"'Third' is not one of \['First', 'Second'\]"),
