@@ -7,15 +7,18 @@ import logging
 import warnings
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from tasks.core.encoder import Classifier
+from tasks.core.inference import ImageRows
 
 # What a net computes with weights; what comes before the first of them only prepares images.
 WEIGHTED = ("Conv", "Gemm", "MatMul")
+_BATCH_SIZE = 256
 
 
 class WithEmbeddings(nn.Module):
@@ -36,6 +39,16 @@ def trace(classifier: Classifier, image_shape: tuple[int, int, int]) -> Exported
     example = torch.zeros((2, *image_shape), dtype=torch.uint8)
     net = WithEmbeddings(classifier).eval()
     return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("N")},))
+
+
+def run_program(program: ExportedProgram, images: ImageRows, rows: np.ndarray) -> np.ndarray:
+    """Logits (N, K) of the images at `rows`."""
+    module, logits = program.module(), []
+    with torch.inference_mode():
+        for start in range(0, len(rows), _BATCH_SIZE):
+            images_NHWC = torch.from_numpy(images[rows[start : start + _BATCH_SIZE]])
+            logits.append(module(images_NHWC)[0].numpy())
+    return np.concatenate(logits)
 
 
 def build_graph(program: ExportedProgram, opset: int) -> onnx.ModelProto:

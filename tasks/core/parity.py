@@ -36,6 +36,10 @@ class Parity(NamedTuple):
     accuracy: Bounds
     accuracy_loss: Bounds
 
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.max_difference)
+
 
 class Variant(NamedTuple):
     """What there is to choose from."""
@@ -53,12 +57,12 @@ class Choice(NamedTuple):
 
 def compare_logits(expected_NK: np.ndarray, given_NK: np.ndarray, codes_N: np.ndarray) -> Parity:
     """`expected_NK` are the net's; a row whose code is below 0 has no label that counts."""
-    is_finite = bool(np.isfinite(given_NK).all())
+    difference_NK = np.abs(expected_NK - given_NK)
     said_N, given_N = expected_NK.argmax(axis=1), given_NK.argmax(axis=1)
     labelled_N = codes_N >= 0
     net_M, variant_M = (one[labelled_N] == codes_N[labelled_N] for one in (said_N, given_N))
     return Parity(
-        max_difference=float(np.abs(expected_NK - given_NK).max()) if is_finite else math.inf,
+        max_difference=float(difference_NK.max()) if np.isfinite(difference_NK).all() else math.inf,
         agreement=float((said_N == given_N).mean()),
         accuracy=bound_share(int(variant_M.sum()), len(variant_M)),
         accuracy_loss=bound_loss(net_M, variant_M),
@@ -90,7 +94,7 @@ def bound_loss(before_N: np.ndarray, after_N: np.ndarray) -> Bounds:
 def is_eligible(variant: Variant, max_accuracy_loss: float) -> bool:
     """Whether it is as good as sure to lose no more accuracy than it may."""
     parity = variant.parity
-    return math.isfinite(parity.max_difference) and parity.accuracy_loss.high <= max_accuracy_loss
+    return parity.is_finite and parity.accuracy_loss.high <= max_accuracy_loss
 
 
 def choose(variants: Sequence[Variant], rule: Rule, max_accuracy_loss: float) -> Choice:

@@ -7,6 +7,7 @@ N images, C channels, G groups of channels that go or stay together
 """
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def prune_blocks(classifier: Classifier, fraction: float) -> Classifier:
 @torch.no_grad()
 def _prune(layers: nn.Sequential, fraction: float) -> None:
     places = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-    for first, second in zip(places, places[1:], strict=False):
+    for first, second in pairwise(places):
         conv, following = layers[first], layers[second]
         assert isinstance(conv, nn.Conv2d) and isinstance(following, nn.Conv2d)
         found = layers[first + 1]
