@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, heatmap, matrix, parallel
+from pages import charts, heatmap, matrix, parallel, scatter
 from pages.blocks import (
     Agenda,
     Bars,
@@ -34,6 +34,7 @@ from pages.blocks import (
     Notice,
     Parallel,
     Point,
+    Scatter,
     Section,
     Table,
     Text,
@@ -88,6 +89,8 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = charts.bar_chart(block.series)
         case Lines():
             drawing = charts.line_chart(block.series)
+        case Scatter():
+            drawing = scatter.scatter_chart(block.marks, block.front)
         case Matrix():
             _check_square(block, where)
             texts = [[shown(value) for value in row] for row in block.values]
