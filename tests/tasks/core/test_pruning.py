@@ -1,6 +1,7 @@
 """Channels that give nothing can go and nothing changes; those that matter most stay."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -37,9 +38,7 @@ def inner(net: Classifier) -> list[tuple[nn.Conv2d, nn.Module, nn.Conv2d]]:
     found = []
     for layers in block_convolutions(net):
         places = [n for n, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        found += [
-            (layers[a], layers[a + 1], layers[b]) for a, b in zip(places, places[1:], strict=False)
-        ]
+        found += [(layers[a], layers[a + 1], layers[b]) for a, b in itertools.pairwise(places)]
     return found
 
 

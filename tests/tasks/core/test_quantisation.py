@@ -57,7 +57,7 @@ def test_what_comes_before_the_net_and_after_the_embedding_stays_as_it_is(name):
     weights = {t.name: t for t in graph.initializer}
     assert weights[head.input[1]].data_type == onnx.TensorProto.FLOAT
     # From the images on, the first thing in 8 bits is what a weight is multiplied with.
-    first = [node for node in graph.node if node.op_type == "QuantizeLinear"][0]
+    first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
     above = made_by[first.input[0]]
     while above.op_type not in ("Transpose", "Cast"):
         assert above.op_type in ("Div", "Sub", "Reshape", "Resize")
