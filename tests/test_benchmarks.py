@@ -13,6 +13,7 @@ from benchmarks import (
     cleanvision,
     data_path,
     duplicates,
+    export,
     gate_fuzz,
     gpu,
     labels,
@@ -60,6 +61,7 @@ TOPICS = {
     "resume": resume.CELLS,
     "gpu": gpu.CELLS,
     "search": search.CELLS,
+    "export": export.CELLS,
 }
 
 
