@@ -1,4 +1,4 @@
-"""The net as an ONNX graph, and what of it comes before the net proper.
+"""The net as a program of torch, and as an ONNX graph.
 
 N images, H height, W width, C channels, D width of the embedding, K classes
 """
@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 from tasks.core.encoder import Classifier
 from tasks.core.inference import ImageRows
 
-# What a net computes with weights; what comes before the first of them only prepares images.
+# What a net computes with weights.
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 _BATCH_SIZE = 256
 
@@ -78,18 +78,6 @@ def serialise(model: onnx.ModelProto, properties: Mapping[str, str]) -> bytes:
     described.CopyFrom(model)
     onnx.helper.set_model_props(described, dict(properties))
     return described.SerializeToString(deterministic=True)
-
-
-def find_preparing(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes that no weight comes before, as those that normalise the images."""
-    learnt: set[str] = set()
-    preparing = set()
-    for node in model.graph.node:
-        if node.op_type in WEIGHTED or learnt.intersection(node.input):
-            learnt.update(node.output)
-        else:
-            preparing.add(node.name)
-    return preparing
 
 
 def find_needed(model: onnx.ModelProto, output: str) -> set[str]:

@@ -1,7 +1,4 @@
-"""An ONNX graph in fewer bits: float16, or int8 where it multiplies.
-
-What prepares the images stays in float32, so that no pixel is rounded before the net sees it, and
-so does what follows the embedding: rounded logits would tie.
+"""An ONNX graph in fewer bits: float16, or int8 where it multiplies by weights.
 
 N images, H height, W width, C channels
 """
@@ -14,21 +11,21 @@ from onnx import helper
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from tasks.core.onnx_graph import find_needed, find_preparing
+from tasks.core.onnx_graph import WEIGHTED, find_needed
 from tasks.core.onnx_model import make_session
 
-_IN_INT8 = ("Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool")
+# What is computed in int8 where it follows a convolution.
+_FOLLOWING = ("Add", "Relu", "MaxPool")
 
 
 def in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights and what is between them in half the bytes; inputs and outputs as they were.
 
-    What float16 cannot hold becomes infinite, or 0.
+    A weight that float16 cannot hold becomes the nearest that it can.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    left = sorted(find_preparing(model))
-    return convert_float_to_float16(copy, keep_io_types=True, node_block_list=left)
+    return convert_float_to_float16(copy, keep_io_types=True)
 
 
 def in_int8(
@@ -37,11 +34,13 @@ def in_int8(
     """Weights in int8 per channel, activations in uint8 within the range that they have over the
     images of `batches`, uint8 (n, H, W, C).
 
+    What prepares the images stays in float32, so that no pixel is rounded before the net sees it,
+    and so does what follows the embedding: rounded logits would tie.
+
     Weights use seven of their eight bits: the sums of processors without VNNI would overflow with
     all eight, and the same file would say something else there.
     """
-    inner = find_needed(model, "embeddings") - find_preparing(model)
-    nodes = [node for node in model.graph.node if node.name in inner and node.op_type in _IN_INT8]
+    nodes = find_quantised(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     quantizer = QDQQuantizer(
@@ -55,10 +54,29 @@ def in_int8(
         ),
         nodes_to_quantize=[node.name for node in nodes],
         nodes_to_exclude=[],
-        op_types_to_quantize=list(_IN_INT8),
+        op_types_to_quantize=[*WEIGHTED, *_FOLLOWING],
+        extra_options={},
     )
     quantizer.quantize_model()
     return quantizer.model.model
+
+
+def find_quantised(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes before the embedding that multiply by weights, and what follows a convolution at
+    once or after others of its kind: sums in a transformer have outliers that eight bits would
+    not hold."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inner = find_needed(model, "embeddings")
+    convolved: set[str] = set()
+    nodes = []
+    for node in model.graph.node:
+        is_weighted = node.op_type in WEIGHTED and node.input[1] in weights
+        follows = node.op_type in _FOLLOWING and bool(convolved.intersection(node.input))
+        if node.name in inner and (is_weighted or follows):
+            nodes.append(node)
+            if node.op_type == "Conv" or follows:
+                convolved.update(node.output)
+    return nodes
 
 
 def measure_ranges(

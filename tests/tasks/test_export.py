@@ -156,23 +156,6 @@ def test_what_loses_too_much_is_not_chosen(inputs, tmp_path):
     assert document["choice"]["edge"]["variant"] == "float32"
 
 
-def test_numbers_beyond_float16_are_told_and_never_chosen(inputs, tmp_path):
-    net, description = new_classifier(FAMILIES["residual"]), describe(FAMILIES["residual"])
-    # Embeddings beyond 65,504, and a head that makes ordinary logits of them.
-    net.encoder.net.blocks[-1].convolutions[-1].weight.data *= 1e7
-    net.head.weight.data /= 1e7
-    save_classifier(net, description, tmp_path / "classifier")
-    document = run(
-        {**inputs, "classifier": tmp_path / "classifier"},
-        tmp_path,
-        variants=[{"name": "float16"}],
-        choice={"served": "fewest_bytes", "edge": "fewest_bytes"},
-    )
-    half = document["variants"][1]
-    assert half["max_difference_below"] is None and not half["is_eligible"]
-    assert document["choice"]["served"]["variant"] == "float32"
-
-
 def test_logits_that_differ_too_much_stop_the_stage(inputs, tmp_path):
     with pytest.raises(VerdictError, match=r"max_difference allows 1\.00e-12"):
         run(inputs, tmp_path, variants=[], max_difference=1e-12)
