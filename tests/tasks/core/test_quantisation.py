@@ -12,7 +12,7 @@ from tasks.core.quantisation import in_float16, in_int8, measure_ranges
 from tests.exported import NETS, PIXELS, exported, run_graph
 
 # Errors of eight bits add up over layers; those of fresh weights hardly forget them.
-DEEP = {"resnet18": 0.2, "resnet50": 0.5}
+DEEP = {"resnet18": 0.2, "resnet50": 0.8}
 
 
 def batches() -> list[np.ndarray]:
