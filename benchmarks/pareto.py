@@ -19,23 +19,21 @@ def find_value(rows: Sequence[Row], beginning: str) -> float | None:
     return found[0] if found else None
 
 
+def find_panel(rows: Sequence[Row], cost: str) -> dict[str, tuple[float, float]]:
+    """Cost and accuracy by variant, of those of which both are known."""
+    panel = {}
+    for row in rows:
+        variant = row.name.removeprefix("parity: ").partition(", accuracy, against")
+        paid = find_value(rows, cost.format(variant[0]))
+        if variant[1] and paid is not None:
+            panel[variant[0]] = (paid, row.value)
+    return panel
+
+
 def draw_pareto(rows: Sequence[Row], path: Path) -> None:
-    """Draws the variants of which everything is known; nothing where it is of none."""
-    names = [row.name for row in rows if row.name.startswith("parity: ")]
-    variants = list(
-        dict.fromkeys(name.removeprefix("parity: ").partition(",")[0] for name in names)
-    )
-    accuracies = {one: find_value(rows, f"parity: {one}, accuracy") for one in variants}
-    panels = {
-        label: {one: find_value(rows, template.format(one)) for one in variants}
-        for template, label in _COSTS.items()
-    }
-    known = [
-        one
-        for one in variants
-        if accuracies[one] is not None and all(costs[one] is not None for costs in panels.values())
-    ]
-    if not known:
+    """Nothing, where not every cost of some variant is known."""
+    panels = {label: find_panel(rows, cost) for cost, label in _COSTS.items()}
+    if not all(panels.values()):
         return
     # Imported late: it takes a second, and most of what is asked for draws nothing.
     import matplotlib
@@ -45,14 +43,15 @@ def draw_pareto(rows: Sequence[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, places = pyplot.subplots(1, len(panels), figsize=(11, 3.6), sharey=True)
-    for place, (label, costs) in zip(places, panels.items(), strict=True):
-        points = sorted((costs[one], -accuracies[one], one) for one in known)
+    for place, (label, panel) in zip(places, panels.items(), strict=True):
         front: list[tuple[float, float]] = []
-        for cost, loss, one in points:
-            place.plot(cost, -loss, "o", color="#2c6a4c")
-            place.annotate(one, (cost, -loss), xytext=(6, 4), textcoords="offset points")
-            if not front or -loss > front[-1][1]:
-                front.append((cost, -loss))
+        for one, (cost, accuracy) in sorted(
+            panel.items(), key=lambda item: (item[1][0], -item[1][1])
+        ):
+            place.plot(cost, accuracy, "o", color="#2c6a4c")
+            place.annotate(one, (cost, accuracy), xytext=(6, 4), textcoords="offset points")
+            if not front or accuracy > front[-1][1]:
+                front.append((cost, accuracy))
         place.plot(*zip(*front, strict=True), color="#74737c", linewidth=1, zorder=0)
         place.set_xlabel(label)
         place.set_xlim(left=0)

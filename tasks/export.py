@@ -6,6 +6,7 @@ devices, is chosen by rule from what they lose on test rows, their bytes and the
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,7 +32,7 @@ from tasks.core.inference import run_net, softmax
 from tasks.core.onnx_graph import build_graph, run_program, serialise, trace
 from tasks.core.onnx_model import DESCRIPTION_KEY, make_session, run_session
 from tasks.core.params import Run, Section
-from tasks.core.parity import Parity, Rule, Variant, choose, compare_logits, is_eligible
+from tasks.core.parity import Choice, Parity, Rule, Variant, choose, compare_logits, is_eligible
 from tasks.core.policy import load_policy
 from tasks.core.predictions import tabulate_predictions
 from tasks.distillation import Examples
@@ -108,17 +109,13 @@ def main(
     original = Original(net, build_graph(program, params.opset), params.opset, examples)
     made = make_variants(original, params.variants, run)
     tested = {one.name: try_variant(one, held_out, description, params, run) for one in made}
-    variants = [one.variant for one in tested.values()]
-    refuse_difference(variants[0].parity, params.max_difference)
-    served, edge = (
-        choose(variants, rule, params.max_accuracy_loss)
-        for rule in (params.choice.served, params.choice.edge)
+    served, edge = choose_variants(tested, params)
+    suites = check_predictions(
+        softmax(tested[served.variant].logits_NK), description.classes, params.expectations
     )
-    chosen = tested[served.variant]
-    checks = check_predictions(softmax(chosen.logits_NK), description.classes, params.expectations)
-    refuse_broken(*checks)
+    refuse_broken(*suites)
 
-    save_bytes(chosen.data, out_onnx)
+    save_bytes(tested[served.variant].data, out_onnx)
     with replacing_folder(out_exported) as folder:
         for name, one in tested.items():
             (folder / f"{name}.onnx").write_bytes(one.data)
@@ -127,11 +124,12 @@ def main(
     # A net whose description has no temperature takes its logits as they are.
     temperature = getattr(description, "temperature", 1.0)
     save_bundle(tested[edge.variant].data, description.classes, temperature, out_edge)
+    measured = {name: _documented(one.variant, params) for name, one in tested.items()}
     document = {
-        **_documented(chosen.variant, params),
+        **measured[served.variant],
         "num_rows": len(held_out.rows),
-        "suites": [checked.document() for checked in checks],
-        "variants": [_documented(one, params) for one in variants],
+        "suites": [suite.document() for suite in suites],
+        "variants": list(measured.values()),
         "program": of_program,
         "max_accuracy_loss": params.max_accuracy_loss,
         "choice": {"served": served._asdict(), "edge": edge._asdict()},
@@ -166,13 +164,19 @@ def describe(graph: onnx.ModelProto, description: Description, params: Params) -
     return serialise(graph, {DESCRIPTION_KEY: json.dumps(described)})
 
 
-def refuse_difference(parity: Parity, max_difference: float) -> None:
-    """Raises VerdictError if a logit of the ONNX model is too far from the net's."""
-    if not parity.max_difference <= max_difference:
+def choose_variants(tested: Mapping[str, Tested], params: Params) -> tuple[Choice, Choice]:
+    """What is served, and what devices get.
+
+    Raises VerdictError if a logit of the ONNX model in float32 is too far from the net's.
+    """
+    variants = [one.variant for one in tested.values()]
+    difference, loss = variants[0].parity.max_difference, params.max_accuracy_loss
+    if not difference <= params.max_difference:
         raise VerdictError(
-            f"export: a logit of the ONNX model differs by {parity.max_difference:.2e} from the "
-            f"net's; export.max_difference allows {max_difference:.2e}"
+            f"export: a logit of the ONNX model differs by {difference:.2e} from the net's; "
+            f"export.max_difference allows {params.max_difference:.2e}"
         )
+    return choose(variants, params.choice.served, loss), choose(variants, params.choice.edge, loss)
 
 
 def check_predictions(

@@ -29,7 +29,7 @@ def main(folder, paths):
     said = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     for path in paths:
         images = load(path, tuple(session.get_inputs()[0].shape[1:]))
-        logits = session.run(["logits"], {"images": images})[0][0] / said["temperature"]
+        logits = np.asarray(session.run(["logits"], {"images": images})[0])[0] / said["temperature"]
         shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         print(f"{path}\t{said['labels'][shares.argmax()]}\t{shares.max():.4f}")
 

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 from onnx import helper
-from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData
+from onnxruntime.quantization import (
+    CalibrationMethod,
+    QDQQuantizer,
+    QuantType,
+    TensorData,
+    TensorsData,
+)
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from tasks.core.onnx_graph import WEIGHTED, find_needed
@@ -49,9 +55,7 @@ def in_int8(
         reduce_range=True,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(
-            CalibrationMethod.MinMax, measure_ranges(model, nodes, batches, num_threads)
-        ),
+        tensors_range=measure_ranges(model, nodes, batches, num_threads),
         nodes_to_quantize=[node.name for node in nodes],
         nodes_to_exclude=[],
         op_types_to_quantize=[*WEIGHTED, *_FOLLOWING],
@@ -84,7 +88,7 @@ def measure_ranges(
     nodes: Iterable[onnx.NodeProto],
     batches: Iterable[np.ndarray],
     num_threads: int,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+) -> TensorsData:
     """The least and the greatest value, float32, of each tensor that the nodes take and give,
     but for weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -95,10 +99,11 @@ def measure_ranges(
     drawn = [session.run(wanted, {"images": images_NHWC}) for images_NHWC in batches]
     extremes = np.array(drawn, dtype=np.float32).reshape(len(drawn), len(names), 2)
     least, greatest = extremes[:, :, 0].min(axis=0), extremes[:, :, 1].max(axis=0)
-    return {
-        name: (np.array(low), np.array(high))
+    ranges: dict[str, TensorData | tuple] = {
+        name: TensorData(lowest=np.array(low), highest=np.array(high))
         for name, low, high in zip(names, least, greatest, strict=True)
     }
+    return TensorsData(CalibrationMethod.MinMax, ranges)
 
 
 def _with_extremes(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

@@ -81,7 +81,7 @@ def test_ranges_are_the_extremes_of_what_the_net_computes():
     prepared = (torch.from_numpy(PIXELS).permute(0, 3, 1, 2) / 255 - one.net.encoder.mean) / (
         one.net.encoder.std
     )
-    low, high = ranges[convs[0].input[0]]
+    low, high = ranges[convs[0].input[0]].range_value
     assert low.dtype == high.dtype == np.float32
     assert np.allclose([low, high], [prepared.min(), prepared.max()], atol=1e-5)
     seen: list[torch.Tensor] = []
@@ -89,7 +89,7 @@ def test_ranges_are_the_extremes_of_what_the_net_computes():
     stem[1].register_forward_hook(lambda *given: seen.append(given[2]))  # type: ignore[index]
     one.logits()
     assert np.allclose(
-        np.array(ranges[convs[0].output[0]]), [seen[0].min(), seen[0].max()], atol=1e-4
+        np.array(ranges[convs[0].output[0]].range_value), [seen[0].min(), seen[0].max()], atol=1e-4
     )
 
 
