@@ -32,7 +32,7 @@ from tasks.core.inference import run_net, softmax
 from tasks.core.onnx_graph import build_graph, run_program, serialise, trace
 from tasks.core.onnx_model import DESCRIPTION_KEY, make_session, run_session
 from tasks.core.params import Run, Section
-from tasks.core.parity import Choice, Parity, Rule, Variant, choose, compare_logits, is_eligible
+from tasks.core.parity import Choice, Parity, Rule, Variant, choose, compare_logits, find_eligible
 from tasks.core.policy import load_policy
 from tasks.core.predictions import tabulate_predictions
 from tasks.distillation import Examples
@@ -124,7 +124,8 @@ def main(
     # A net whose description has no temperature takes its logits as they are.
     temperature = getattr(description, "temperature", 1.0)
     save_bundle(tested[edge.variant].data, description.classes, temperature, out_edge)
-    measured = {name: _documented(one.variant, params) for name, one in tested.items()}
+    eligible = find_eligible([one.variant for one in tested.values()], params.max_accuracy_loss)
+    measured = {name: _documented(one.variant, eligible) for name, one in tested.items()}
     document = {
         **measured[served.variant],
         "num_rows": len(held_out.rows),
@@ -197,7 +198,7 @@ def _try_program(path: Path, held_out: HeldOut) -> dict[str, Any]:
     return {**_compared(parity), "num_bytes": path.stat().st_size}
 
 
-def _documented(variant: Variant, params: Params) -> dict[str, Any]:
+def _documented(variant: Variant, eligible: list[Variant]) -> dict[str, Any]:
     return {
         "name": variant.name,
         **_compared(variant.parity),
@@ -205,7 +206,7 @@ def _documented(variant: Variant, params: Params) -> dict[str, Any]:
         "accuracy_loss": _rounded(variant.parity.accuracy_loss),
         "num_bytes": variant.num_bytes,
         "num_flops": variant.num_flops,
-        "is_eligible": is_eligible(variant, params.max_accuracy_loss),
+        "is_eligible": variant in eligible,
     }
 
 

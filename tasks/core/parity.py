@@ -91,19 +91,24 @@ def bound_loss(before_N: np.ndarray, after_N: np.ndarray) -> Bounds:
     return Bounds(value, max(-1.0, lost - won - spread), min(1.0, lost - won + spread))
 
 
-def is_eligible(variant: Variant, max_accuracy_loss: float) -> bool:
-    """Whether it is as good as sure to lose no more accuracy than it may."""
-    parity = variant.parity
-    return parity.is_finite and parity.accuracy_loss.high <= max_accuracy_loss
+def find_eligible(variants: Sequence[Variant], max_accuracy_loss: float) -> list[Variant]:
+    """The first, float32, and those that are as good as sure to lose no more accuracy than that."""
+    return [
+        variants[0],
+        *(
+            one
+            for one in variants[1:]
+            if one.parity.is_finite and one.parity.accuracy_loss.high <= max_accuracy_loss
+        ),
+    ]
 
 
 def choose(variants: Sequence[Variant], rule: Rule, max_accuracy_loss: float) -> Choice:
-    """By `rule` among those that are eligible; the first of them, float32, always is. Where two
-    have as many operations the bytes decide, and the other way round."""
-    first = variants[0]
+    """By `rule` among those that are eligible. Where two have as many operations the bytes decide,
+    and the other way round."""
     if rule == "float32":
-        return Choice(first.name, "it is the net itself, to the last digits of a logit")
-    eligible = [first, *(one for one in variants[1:] if is_eligible(one, max_accuracy_loss))]
+        return Choice(variants[0].name, "it is the net itself, to the last digits of a logit")
+    eligible = find_eligible(variants, max_accuracy_loss)
     if rule == "fewest_bytes":
         best = min(eligible, key=lambda one: (one.num_bytes, one.num_flops))
         what = f"{best.num_bytes:,} bytes"

@@ -17,7 +17,7 @@ from tasks.core.parity import (
     bound_share,
     choose,
     compare_logits,
-    is_eligible,
+    find_eligible,
 )
 
 
@@ -47,8 +47,8 @@ def test_a_logit_that_is_not_finite_differs_by_more_than_anything(value):
     broken[1, 1] = value
     parity = compare_logits(logits, broken, np.zeros(3, int))
     assert parity.max_difference == math.inf and not parity.is_finite
-    variant = Variant("float16", parity._replace(accuracy_loss=Bounds(0, 0, 0)), 1, 1)
-    assert not is_eligible(variant, 1.0)
+    broken = Variant("float16", parity._replace(accuracy_loss=Bounds(0, 0, 0)), 1, 1)
+    assert find_eligible([ALL[0], broken], 1.0) == ALL[:1]
 
 
 def test_a_share_has_the_interval_of_wilson():
