@@ -7,17 +7,8 @@ from pages.blocks import Block, Facts, Mark, Scatter, Table, Text
 from pages.rules import rules_blocks
 
 _COLUMNS = [
-    "variant",
-    "agreement with the net",
-    "difference below",
-    "accuracy",
-    "low",
-    "high",
-    "accuracy lost",
-    "lost at most",
-    "bytes",
-    "operations",
-    "may be chosen",
+    *("variant", "may be chosen", "bytes", "operations", "agreement", "difference below"),
+    *("accuracy", "low", "high", "lost", "lost at most"),
 ]
 
 
@@ -39,15 +30,13 @@ def exporting_blocks(export: Mapping[str, Any]) -> list[Block]:
         "the rows."
     )
     caption = (
-        "On test rows, with 95 % intervals. A variant may be chosen that loses at most "
-        f"{export['max_accuracy_loss']:.2%} of accuracy by its interval."
+        "Beside the net, on test rows, with 95 % intervals. A variant may be chosen that loses at "
+        f"most {export['max_accuracy_loss']:.2%} of accuracy by its interval."
     )
     blocks = [compared, chosen, Table(_COLUMNS, [_row(one) for one in variants], caption)]
-    if len(variants) > 1:
-        blocks += [
-            _picture(variants, "num_bytes", "bytes", "What a byte brings"),
-            _picture(variants, "num_flops", "operations per image", "What an operation brings"),
-        ]
+    for cost, what in (("num_bytes", "bytes"), ("num_flops", "operations per image")):
+        if len({one[cost] for one in variants}) > 1:
+            blocks.append(_picture(variants, cost, what))
     if not export["suites"]:
         return blocks
     asked = Text("What export.expectations asks of predictions, tried on test rows:")
@@ -71,27 +60,20 @@ def find_front(variants: Sequence[Mapping[str, Any]], cost: str) -> list[str]:
 def _row(one: Mapping[str, Any]) -> list[Any]:
     accuracy, loss = one["accuracy"], one["accuracy_loss"]
     return [
-        one["name"],
-        one["agreement"],
-        one["max_difference_below"],
-        accuracy["value"],
-        accuracy["low"],
-        accuracy["high"],
-        loss["value"],
-        loss["high"],
-        one["num_bytes"],
-        one["num_flops"],
-        one["is_eligible"],
+        *(one["name"], one["is_eligible"], one["num_bytes"], one["num_flops"]),
+        *(one["agreement"], one["max_difference_below"]),
+        *(accuracy["value"], accuracy["low"], accuracy["high"]),
+        *(loss["value"], loss["high"]),
     ]
 
 
-def _picture(variants: Sequence[Mapping[str, Any]], cost: str, what: str, title: str) -> Scatter:
+def _picture(variants: Sequence[Mapping[str, Any]], cost: str, what: str) -> Scatter:
     marks = {}
     for one in variants:
         accuracy = one["accuracy"]
         marks[one["name"]] = Mark(one[cost], accuracy["value"], accuracy["low"], accuracy["high"])
     caption = (
-        f"{title}: accuracy on test rows, with its interval, by {what}. The line joins those that "
-        "no other beats."
+        f"Accuracy on test rows, with its interval, by {what}. The line joins those that no other "
+        "beats."
     )
     return Scatter(marks, find_front(variants, cost), what, caption)

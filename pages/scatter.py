@@ -20,7 +20,7 @@ from pages.charts import (
 )
 
 LINE_HEIGHT = 15.0
-_NEAR = 30.0  # per cent; names of points no further apart may cover each other
+_NEAR = 20.0  # per cent; names of points no further apart may cover each other
 _MIDDLE = PLOT_LEFT + PLOT_WIDTH / 2
 
 

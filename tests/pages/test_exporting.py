@@ -54,9 +54,11 @@ def test_a_front_is_what_brute_force_finds(points):
     assert max(points, key=lambda one: (one[0], -one[1])) in front
 
 
-def test_one_variant_needs_no_picture():
-    alone = {**EXPORT, "variants": VARIANTS[:1]}
-    assert not [block for block in exporting_blocks(alone) if isinstance(block, Scatter)]
+@pytest.mark.parametrize(("num_variants", "labels"), [(1, []), (3, ["bytes"])])
+def test_what_costs_the_same_needs_no_picture(num_variants, labels):
+    some = {**EXPORT, "variants": VARIANTS[:num_variants]}
+    pictures = [block for block in exporting_blocks(some) if isinstance(block, Scatter)]
+    assert [picture.x_label for picture in pictures] == labels
 
 
 def test_the_page_shows_it_all():

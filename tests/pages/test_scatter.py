@@ -43,7 +43,7 @@ def test_names_near_each_other_lie_in_lines_of_their_own(given_marks):
     assert chart
     for number, dot in enumerate(chart.dots):
         for other in chart.dots[:number]:
-            if abs(dot.x - other.x) < 30:
+            if abs(dot.x - other.x) < 20:
                 assert abs(dot.name_y - other.name_y) >= LINE_HEIGHT - 1e-9
 
 
