@@ -80,6 +80,24 @@ class Whiskers(NamedTuple):
     caption: str = ""
 
 
+class Mark(NamedTuple):
+    """A point of a scatter chart, and the interval of its height."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+class Scatter(NamedTuple):
+    """Named points; a line joins those on `front`."""
+
+    marks: Mapping[str, Mark]
+    front: Sequence[str]
+    x_label: str
+    caption: str = ""
+
+
 class Matrix(NamedTuple):
     """A confusion matrix as a heat map; a label names a row and a column."""
 
@@ -199,6 +217,7 @@ Block = (
     | Lines
     | Curves
     | Whiskers
+    | Scatter
     | Matrix
     | Heatmap
     | Parallel

@@ -137,9 +137,7 @@ def _published(published: Published) -> list[Block]:
     return [
         Facts({"version": published.version, "commit": published.commit}),
         Table(["file", "SHA-256"], list(published.hashes.items()), "What was published."),
-        Table(
-            ["stage", "energy, Wh"], energy, "Energy, as estimated in the last run here."
-        ),
+        Table(["stage", "energy, Wh"], energy, "Energy, as estimated in the last run here."),
     ]
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, curves, heatmap, matrix, parallel, whiskers
+from pages import charts, curves, heatmap, matrix, parallel, scatter, whiskers
 from pages.blocks import (
     Agenda,
     Bars,
@@ -36,6 +36,7 @@ from pages.blocks import (
     Notice,
     Parallel,
     Point,
+    Scatter,
     Section,
     Table,
     Text,
@@ -95,6 +96,8 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = curves.curve_chart(block.series)
         case Whiskers():
             drawing = whiskers.whisker_chart(block.spreads, block.reference)
+        case Scatter():
+            drawing = scatter.scatter_chart(block.marks, block.front)
         case Matrix():
             _check_square(block, where)
             texts = [[shown(value) for value in row] for row in block.values]

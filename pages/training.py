@@ -7,7 +7,7 @@ import pandas as pd
 
 from pages.blocks import Block, Facts, Lines, Notice, Section, Table, Text
 from pages.evaluation import evaluation_sections
-from pages.rules import rules_blocks
+from pages.exporting import exporting_blocks
 
 _TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
 _WORDS = {
@@ -42,7 +42,7 @@ def training_sections(training: Training) -> list[Section]:
         Section("The verdict", _verdict(training)),
         Section("What pretraining brought", _pretraining(training)),
         Section("How it learnt", _curves(training)),
-        Section("The exported model", _export(training)),
+        Section("The exported model", exporting_blocks(training.export)),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
     ]
 
@@ -157,22 +157,6 @@ def _curves(training: Training) -> list[Block]:
             "Fine-tuning: learning rate of the last step.",
         ),
     ]
-
-
-def _export(training: Training) -> list[Block]:
-    export = training.export
-    compared = Facts(
-        {
-            "agreement with the net": export["agreement"],
-            "largest difference of a logit, below": export["max_difference_below"],
-            "bytes": export["num_bytes"],
-            "test rows compared": export["num_rows"],
-        }
-    )
-    if not export["suites"]:
-        return [compared]
-    asked = Text("What export.expectations asks of predictions, tried on test rows:")
-    return [compared, asked, *rules_blocks(export["suites"])]
 
 
 def _faults(training: Training) -> Table:

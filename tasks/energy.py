@@ -27,6 +27,10 @@ class Energy:
         self._starting.start()
         return self
 
+    def wait(self) -> None:
+        """Until it measures, or cannot; what is done before is not in it."""
+        self._starting.join()
+
     def __exit__(self, *_: object) -> None:
         """What ends before codecarbon has begun is not measured."""
         started = None if self._starting.is_alive() else self._tracker

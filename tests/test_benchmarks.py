@@ -14,6 +14,7 @@ from benchmarks import (
     data_path,
     duplicates,
     explanations,
+    export,
     gate_fuzz,
     gpu,
     labels,
@@ -64,6 +65,7 @@ TOPICS = {
     "search": search.CELLS,
     "serving": serving.CELLS,
     "explanations": explanations.CELLS,
+    "export": export.CELLS,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from pages.blocks import Block, Facts, Lines, Notice
 from pages.render import render_page
 from pages.training import Training, training_sections, verdict_notice
+from tests.pages.exports import EXPORT
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
 ADOPTION = {
@@ -57,13 +58,7 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             "confusion": {"classes": ["a"], "counts": [[3]]},
             "num_rows": 3,
         },
-        export={
-            "agreement": 1.0,
-            "max_difference_below": 1e-4,
-            "num_bytes": 9,
-            "num_rows": 3,
-            "suites": [],
-        },
+        export=EXPORT,
         promote={"verdict": "first", "reasons": [], "rules": []},
         faults={},
     )

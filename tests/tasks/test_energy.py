@@ -13,7 +13,7 @@ from tasks.energy import COUNTRY, Energy
 
 def busy(energy: Energy, seconds: float) -> None:
     """Computes until the measuring has begun, and for so long after that."""
-    energy._starting.join()
+    energy.wait()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(1000))
@@ -37,7 +37,7 @@ SCRIPT = """
 import time
 from tasks.energy import Energy
 with Energy() as energy:
-    energy._starting.join()
+    energy.wait()
     time.sleep(0.3)
 print(energy.measured)
 """

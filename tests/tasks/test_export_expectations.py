@@ -14,7 +14,14 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.3, 0.7], [0.55, 0.45]])
 
 
 def params(*expectations: dict[str, Any]) -> Params:
-    values = {"opset": 20, "max_difference": 1e-4, "expectations": list(expectations)}
+    values = {
+        "opset": 20,
+        "max_difference": 1e-4,
+        "expectations": list(expectations),
+        "variants": [],
+        "max_accuracy_loss": 0.01,
+        "choice": {"served": "float32", "edge": "float32"},
+    }
     return Params.model_validate(values)
 
 
