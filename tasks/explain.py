@@ -82,7 +82,7 @@ def main(
         pixels[known["row"].to_numpy()[checked]],
         said.classes_N[checked],
         nothing_colour(description),
-        getattr(description, "temperature", 1.0),
+        description.temperature,
         params.checks.cells_across,
         place,
     )

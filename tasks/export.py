@@ -69,6 +69,10 @@ class Params(Section):
         return variants
 
 
+# What goes with the model to whoever runs it.
+_DESCRIBED = ("classes", "canonical", "temperature", "abstention")
+
+
 class HeldOut(NamedTuple):
     """What variants are compared on: test rows, the codes of their labels (below 0: a class that
     the net does not know), and what the net itself says of them."""
@@ -111,7 +115,9 @@ def main(
     tested = {one.name: try_variant(one, held_out, description, params, run) for one in made}
     served, edge = choose_variants(tested, params)
     suites = check_predictions(
-        softmax(tested[served.variant].logits_NK), description.classes, params.expectations
+        softmax(tested[served.variant].logits_NK / description.temperature),
+        description.classes,
+        params.expectations,
     )
     refuse_broken(*suites)
 
@@ -121,9 +127,7 @@ def main(
             (folder / f"{name}.onnx").write_bytes(one.data)
         save_program(program, folder / "program.pt2")
         of_program = _try_program(folder / "program.pt2", held_out)
-    # A net whose description has no temperature takes its logits as they are.
-    temperature = getattr(description, "temperature", 1.0)
-    save_bundle(tested[edge.variant].data, description.classes, temperature, out_edge)
+    save_bundle(tested[edge.variant].data, description.classes, description.temperature, out_edge)
     eligible = find_eligible([one.variant for one in tested.values()], params.max_accuracy_loss)
     measured = {name: _documented(one.variant, eligible) for name, one in tested.items()}
     document = {
@@ -160,7 +164,7 @@ def try_variant(
 def describe(graph: onnx.ModelProto, description: Description, params: Params) -> bytes:
     """The graph as a file, with classes, canonical form and what is expected of predictions in its
     metadata."""
-    described = description.model_dump(include={"classes", "canonical"})
+    described = description.model_dump(include={*_DESCRIBED})
     described |= params.model_dump(include={"expectations"})
     return serialise(graph, {DESCRIPTION_KEY: json.dumps(described)})
 
