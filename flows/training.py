@@ -15,7 +15,7 @@ from flows.run import DEFAULT_WAIT_SECONDS, checkout, main, task_runner
 from flows.summary import may_publish
 from tasks.reproduce import Outcome
 
-TARGETS = ("explain", "promote", "report")
+TARGETS = ("card", "report")
 
 
 @flow(name="training", task_runner=task_runner(), persist_result=False)

@@ -74,7 +74,7 @@ def explain_sections(explained: Explained) -> list[Section]:
     return [
         Section("How to read the pictures", _instructions(explained)),
         *(Section(_GROUPS[group.kind][0], _group(explained, group)) for group in explained.groups),
-        Section("Which methods to trust", _checks(document)),
+        Section("Which methods to trust", check_blocks(document)),
         Section("What moves the model", forest_blocks(document["imitation"])),
         Section("Rules that imitate the model", rule_blocks(document["imitation"])),
     ]
@@ -117,7 +117,8 @@ def _group(explained: Explained, group: Group) -> list[Block]:
     return [Gallery(["given and said", "image", *columns], group.examples, f"{caption} test rows.")]
 
 
-def _checks(document: Mapping[str, Any]) -> list[Block]:
+def check_blocks(document: Mapping[str, Any]) -> list[Block]:
+    """Which methods pass which checks, and by how much."""
     judged = {name: one for name, one in document["methods"].items() if "passed" in one}
     return [
         Text(

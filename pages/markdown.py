@@ -15,6 +15,7 @@ from pages.blocks import (
     Bars,
     Block,
     Code,
+    Curves,
     Facts,
     Figure,
     Folded,
@@ -22,10 +23,11 @@ from pages.blocks import (
     Lines,
     Matrix,
     Notice,
+    Scatter,
     Section,
     Table,
     Text,
-    Thumbnails,
+    Whiskers,
 )
 from pages.text import abridge, is_number, shown, visible
 
@@ -66,7 +68,7 @@ def _written(block: Block) -> str:
             return _captioned(_table(columns, rows), block.caption)
         case Folded():
             return "\n\n".join([_paragraph(block.summary), *map(_written, block.blocks)])
-        case Bars() | Lines() | Heatmap() | Thumbnails() | Figure():
+        case Bars() | Lines() | Curves() | Whiskers() | Scatter() | Heatmap() | Figure():
             return f"*On the page a picture:* {_inline(block.caption)}".rstrip()
         case _:
             raise ValueError(f"{type(block).__name__} has no form in Markdown")

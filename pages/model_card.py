@@ -5,6 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pages.blocks import Block, Facts, Notice, Section, Table, Text
+from pages.evaluation import evaluation_sections
+from pages.explain import check_blocks
+from pages.exporting import exporting_blocks
+from pages.training import verdict_blocks
 
 _TONES = {"pass": "good", "warning": "warning", "fail": "bad"}
 
@@ -40,6 +44,10 @@ def card_sections(card: Card, published: Published | None = None) -> list[Sectio
         Section("The model", _model(card)),
         Section("Data", _data(card)),
         Section("Training", _training(card)),
+        *evaluation_sections(card.evaluate),
+        Section("Explanations", check_blocks(card.explain)),
+        Section("The exported model", exporting_blocks(card.export)),
+        Section("The verdict", verdict_blocks(card.promote)),
         Section("Limits", list(_limits(card))),
         Section("Lineage", _lineage(card)),
         *([Section("Published", _published(published))] if published is not None else []),
@@ -67,6 +75,7 @@ def _model(card: Card) -> list[Block]:
                 "operations per image": card.export["num_flops"],
                 "bytes": card.export["num_bytes"],
                 "temperature": model["temperature"],
+                "had better not answer below": model["abstention"],
             }
         ),
         Table(["class"], [[name] for name in model["classes"]], "In the order of its outputs."),
@@ -112,8 +121,20 @@ def _training(card: Card) -> list[Block]:
 
 
 def _limits(card: Card) -> Iterator[Block]:
-    for text in card.about["limits"]:
-        yield Text(text)
+    """What people said, then what follows from the numbers."""
+    yield from (Text(text) for text in card.about["limits"])
+    for one in card.evaluate["weak_slices"]:
+        yield Text(
+            f"It is weak where {one['slice']}: an error of {one['error']['value']:.1%} on "
+            f"{one['num_rows']:,} test rows, against {one['others_error']:.1%} elsewhere."
+        )
+    accuracy = card.evaluate["metrics"]["accuracy"]
+    yield Text(
+        f"It was tried on {card.evaluate['num_rows']:,} test rows, so its accuracy is known to lie "
+        f"between {accuracy['low']:.1%} and {accuracy['high']:.1%} (95 %)."
+    )
+    if waiting := card.quality["num_to_review"]:
+        yield Text(f"{waiting:,} labels look wrong, and nobody has decided about them yet.")
 
 
 def _lineage(card: Card) -> list[Block]:

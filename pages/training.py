@@ -39,7 +39,7 @@ def verdict_notice(promote: Mapping[str, Any]) -> Notice:
 def training_sections(training: Training) -> list[Section]:
     return [
         *evaluation_sections(training.evaluate),
-        Section("The verdict", _verdict(training)),
+        Section("The verdict", verdict_blocks(training.promote)),
         Section("What pretraining brought", _pretraining(training)),
         Section("How it learnt", _curves(training)),
         Section("The exported model", exporting_blocks(training.export)),
@@ -47,7 +47,7 @@ def training_sections(training: Training) -> list[Section]:
     ]
 
 
-def _verdict(training: Training) -> list[Block]:
+def verdict_blocks(promote: Mapping[str, Any]) -> list[Block]:
     rules = [
         [
             rule["kind"],
@@ -57,11 +57,11 @@ def _verdict(training: Training) -> list[Block]:
             rule["threshold"],
             "holds" if rule["passed"] else "broken",
         ]
-        for rule in training.promote["rules"]
+        for rule in promote["rules"]
     ]
     columns = ["kind", "metric", "candidate", "champion", "threshold", "result"]
     return [
-        Text(_WORDS[training.promote["verdict"]]),
+        Text(_WORDS[promote["verdict"]]),
         Table(columns, rules, "Every rule that was tried."),
     ]
 
