@@ -11,6 +11,7 @@ if __name__ == "__main__":
     prepare(Path.cwd(), os.environ)
 
 from flows.data import data
+from flows.rehearsal import describe, rehearse
 from flows.run import exit_status
 from flows.server import any_server
 from flows.summary import plain
@@ -19,7 +20,8 @@ from tasks.reproduce import Outcome
 
 
 def demo(publish: bool) -> None:
-    """Runs the data flow, then the training flow, and prints what came of it.
+    """Runs the data flow, then the training flow, then rehearses production with what was
+    published, and prints what came of it.
 
     Raises:
         BusyError: another run holds the checkout.
@@ -33,6 +35,8 @@ def demo(publish: bool) -> None:
         # The second flow skips what the first has just done, which is no news.
         outcomes.setdefault(outcome.stage, outcome)
     print(f"\n{plain(outcomes.values(), Path.cwd())}")
+    if publish:
+        print(f"\n{describe(rehearse(Path.cwd()))}")
 
 
 def main(argv: list[str]) -> int:

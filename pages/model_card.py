@@ -10,7 +10,7 @@ from pages.explain import check_blocks
 from pages.exporting import exporting_blocks
 from pages.training import verdict_blocks
 
-_TONES = {"pass": "good", "warning": "warning", "fail": "bad"}
+_TONES = {"pass": "good", "fail": "bad"}
 
 
 class Card(NamedTuple):

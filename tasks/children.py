@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -144,9 +144,13 @@ class Children:
 
 
 def start_module(
-    arguments: Sequence[str], root: Path, output: int | IO[bytes]
+    arguments: Sequence[str],
+    root: Path,
+    output: int | IO[bytes],
+    settings: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts the Python module `arguments[0]` in `root`, in a group that ends with this process."""
+    """Starts the Python module `arguments[0]` in `root`, in a group that ends with this process;
+    with `settings` in its environment."""
     bin_folder = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -154,6 +158,7 @@ def start_module(
         "PATH": os.pathsep.join((bin_folder, os.environ.get("PATH", os.defpath))),
         # A pipe is block-buffered otherwise, and the log would come in lumps.
         "PYTHONUNBUFFERED": "1",
+        **(settings or {}),
     }
     return subprocess.Popen(
         (sys.executable, "-P", lifetime.__file__, str(os.getpid()), *arguments),
