@@ -1,5 +1,5 @@
-"""A rehearsal of production: the published model is served and asked, first about held-out images as
-they are, then about the same ones darker and turned, until whoever is on call would hear of it.
+"""A rehearsal of production: the published model is served and asked, first about held-out images
+as they are, then about the same ones darker and turned, until whoever is on call would hear of it.
 
 A demonstration, and no evidence: the images are few, and the model was tuned on them.
 """
