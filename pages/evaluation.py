@@ -221,7 +221,7 @@ def _fairness(fairness: Mapping[str, Any]) -> list[Block]:
         ]
         caption = (
             f"How far rates lie apart between values of {column}, by predicted class. Noise alone "
-            "makes gaps; the interval allows for it, and may lie below the gap."
+            "makes gaps; the interval allows for it."
         )
         columns = ["class", "slice", "rate", "rows", "value", "low", "high"]
         blocks += [
