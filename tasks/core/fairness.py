@@ -35,8 +35,8 @@ def measure_fairness(
         ],
         axis=1,
     )
-    rates_VR, drawn_VRB = (one.reshape(len(values), len(RATES), -1) for one in (rates_S, drawn_SB))
-    rates_VR = rates_VR[:, :, 0]
+    rates_VR = rates_S.reshape(len(values), len(RATES))
+    drawn_VRB = drawn_SB.reshape(len(values), len(RATES), num_samples)
     return {
         "values": {
             name: {
