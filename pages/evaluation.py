@@ -141,7 +141,9 @@ def _weak_slices(evaluate: Evaluation) -> list[Block]:
 
 def _slices(evaluate: Evaluation) -> list[Block]:
     slices = evaluate["slices"]
-    worst = sorted(slices, key=lambda one: one["accuracy"]["value"])[:_MOST_WHISKERS]
+    # How right it is where it is how sure is drawn above.
+    drawn = [one for one in slices if not one["slice"].startswith("confidence=")]
+    worst = sorted(drawn, key=lambda one: one["accuracy"]["value"])[:_MOST_WHISKERS]
     rows = [
         [one["slice"], one["num_rows"], *_cells(one["accuracy"]), one["others_accuracy"],
          one["confidence"], one["log_loss"]]
