@@ -89,7 +89,7 @@ def _confusion(evaluate: Evaluation) -> Matrix:
 def _calibration(evaluate: Evaluation) -> list[Block]:
     calibration, selective = evaluate["calibration"], evaluate["selective"]
     answered = selective["coverage"]["value"]
-    error = selective["error"] or {"value": None}
+    error = selective["error"]["value"] if selective["error"] else "none is answered"
     return [
         Facts(
             {
@@ -98,7 +98,7 @@ def _calibration(evaluate: Evaluation) -> list[Block]:
                 "calibration error after": calibration["error_after"]["value"],
                 "does not answer below": selective["threshold"],
                 "test rows that it answers": answered,
-                "error among these": error["value"],
+                "error among these": error,
             }
         ),
         Curves(

@@ -22,6 +22,7 @@ from benchmarks import (
     reproducibility,
     resume,
     search,
+    slices,
     suites,
     ten_checks,
     training_speed,
@@ -60,6 +61,7 @@ TOPICS = {
     "resume": resume.CELLS,
     "gpu": gpu.CELLS,
     "search": search.CELLS,
+    "slices": slices.CELLS,
 }
 
 

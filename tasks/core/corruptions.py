@@ -102,6 +102,7 @@ def _jpeg(x_NHWC: Images, quality: float, _: np.random.Generator) -> Images:
         options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
         _, data = cv2.imencode(".jpg", image[..., ::-1] if has_colour else image, options)
         read = cv2.imdecode(data, cv2.IMREAD_COLOR if has_colour else cv2.IMREAD_GRAYSCALE)
+        assert read is not None
         return read[..., ::-1] if has_colour else read
 
     return _each(levels, encode_and_decode) / 255

@@ -81,7 +81,10 @@ def scikit_learns(labels, probabilities) -> dict[str, float]:
             "cohen_kappa": 0.0 if np.isnan(kappa) else kappa,
             "matthews_correlation": reference.matthews_corrcoef(labels, predicted),
             "brier_loss": reference.brier_score_loss(
-                labels, probabilities, labels=classes, scale_by_half=False
+                labels,
+                probabilities,
+                labels=classes,
+                scale_by_half=False,  # type: ignore[arg-type]
             ),
             "accuracy": reference.accuracy_score(labels, predicted),
             "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),

@@ -54,7 +54,7 @@ def test_numbers_are_of_rows_that_the_tree_has_not_seen():
             [[is_wrong[part].sum(), (~is_wrong[part]).sum()] for part in (inside, others)]
         )
     of_half = [table for table in tables if sum(table[0]) == first.num_rows]
-    p_values = [fisher_exact(table, alternative="greater")[1] for table in of_half]
+    p_values = [float(fisher_exact(one, alternative="greater").pvalue) for one in of_half]  # type: ignore[attr-defined]
     # Adjusted for eight leaves at most of each of two trees.
     assert any(p * 0.999 <= first.p_value <= 16 * p for p in p_values)
     assert first.slice == "class=c, group=x" or first.slice == "group=x, class=c"
