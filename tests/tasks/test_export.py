@@ -51,6 +51,8 @@ def classifier_of(architecture: Built) -> tuple[Classifier, Description]:
         classes=["cat", "dog"],
         fingerprint={},
         adoption=None,
+        temperature=1.7,
+        abstention=0.6,
     )
     torch.manual_seed(0)
     encoder = new_encoder(description)
@@ -62,7 +64,9 @@ def test_onnx_runtime_agrees_with_the_net(name):
     net, description = classifier_of(NETS[name])
     data = export_onnx(net, description, (SIDE, SIDE, 3), PARAMS)
     session = make_session(data, num_threads=1)
-    assert describe_session(session).classes == ["cat", "dog"]
+    described = describe_session(session)
+    assert described.classes == ["cat", "dog"]
+    assert (described.temperature, described.abstention) == (1.7, 0.6)
     pixels = np.random.default_rng(0).integers(0, 256, (7, SIDE, SIDE, 3), dtype=np.uint8)
     for rows in (np.arange(7), np.array([3])):
         with torch.inference_mode():
