@@ -89,7 +89,7 @@ def _confusion(evaluate: Evaluation) -> Matrix:
 def _calibration(evaluate: Evaluation) -> list[Block]:
     calibration, selective = evaluate["calibration"], evaluate["selective"]
     answered = selective["coverage"]["value"]
-    error = selective["error"] or {"value": None}
+    error = selective["error"]["value"] if selective["error"] else "none is answered"
     return [
         Facts(
             {
@@ -98,7 +98,7 @@ def _calibration(evaluate: Evaluation) -> list[Block]:
                 "calibration error after": calibration["error_after"]["value"],
                 "does not answer below": selective["threshold"],
                 "test rows that it answers": answered,
-                "error among these": error["value"],
+                "error among these": error,
             }
         ),
         Curves(
@@ -141,7 +141,9 @@ def _weak_slices(evaluate: Evaluation) -> list[Block]:
 
 def _slices(evaluate: Evaluation) -> list[Block]:
     slices = evaluate["slices"]
-    worst = sorted(slices, key=lambda one: one["accuracy"]["value"])[:_MOST_WHISKERS]
+    # How right it is where it is how sure is drawn above.
+    drawn = [one for one in slices if not one["slice"].startswith("confidence=")]
+    worst = sorted(drawn, key=lambda one: one["accuracy"]["value"])[:_MOST_WHISKERS]
     rows = [
         [one["slice"], one["num_rows"], *_cells(one["accuracy"]), one["others_accuracy"],
          one["confidence"], one["log_loss"]]
@@ -221,7 +223,7 @@ def _fairness(fairness: Mapping[str, Any]) -> list[Block]:
         ]
         caption = (
             f"How far rates lie apart between values of {column}, by predicted class. Noise alone "
-            "makes gaps; the interval allows for it, and may lie below the gap."
+            "makes gaps; the interval allows for it."
         )
         columns = ["class", "slice", "rate", "rows", "value", "low", "high"]
         blocks += [

@@ -91,7 +91,8 @@ class Ground(NamedTuple):
 
 
 def check_behaviours(behaviours: Sequence[Behaviour], ground: Ground) -> None:
-    """Raises ParamsError for a behaviour of a slice or a class that has no rows."""
+    """Raises ParamsError for a behaviour of a slice or a class that has no rows, or a transform
+    that does not suit the images."""
     given = sorted({ground.classes[label] for label in ground.labels_N})
     slices = [ALL, *ground.slices]
     for number, one in enumerate(behaviours):
@@ -101,6 +102,8 @@ def check_behaviours(behaviours: Sequence[Behaviour], ground: Ground) -> None:
                 f"{where}: {one.slice!r} is no slice of evaluate.slices.least_rows test rows or "
                 f"more; expected one of {slices}"
             )
+        if not isinstance(one, Minimum):
+            build_policy([one.transform], ground.images_NHWC.shape[1:])
         if isinstance(one, Direction) and one.label is not None and one.label not in given:
             raise ParamsError(
                 f"{where}: none of the test rows that are looked at has the label {one.label!r}; "

@@ -52,6 +52,8 @@ def describe(architecture: Built, channels: int = 3) -> Description:
         classes=["cat", "dog", "ü"],
         fingerprint={},
         adoption=None,
+        temperature=1.7,
+        abstention=0.6,
     )
 
 

@@ -25,6 +25,7 @@ from benchmarks import (
     resume,
     search,
     serving,
+    slices,
     suites,
     ten_checks,
     training_speed,
@@ -66,6 +67,7 @@ TOPICS = {
     "serving": serving.CELLS,
     "explanations": explanations.CELLS,
     "export": export.CELLS,
+    "slices": slices.CELLS,
 }
 
 

@@ -87,7 +87,7 @@ def check_names(
         if missing := [name for name in columns if name not in traits]:
             raise ParamsError(
                 f"params.yaml: evaluate.{key}.columns: neither the manifest nor the measures have "
-                f"{missing}; expected some of {sorted(traits)}"
+                f"{missing}; expected some of {sorted(map(str, traits))}"
             )
     if unknown := [name for name in fairness.classes if name not in classes]:
         raise ParamsError(

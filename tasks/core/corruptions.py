@@ -88,7 +88,7 @@ def _pixelate(x_NHWC: Images, factor: float, _: np.random.Generator) -> Images:
 
     def shrink_and_grow(image: np.ndarray) -> np.ndarray:
         shrunk = cv2.resize(image, coarse, interpolation=cv2.INTER_AREA)
-        return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
     return _each(x_NHWC, shrink_and_grow)
 
@@ -102,6 +102,7 @@ def _jpeg(x_NHWC: Images, quality: float, _: np.random.Generator) -> Images:
         options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
         _, data = cv2.imencode(".jpg", image[..., ::-1] if has_colour else image, options)
         read = cv2.imdecode(data, cv2.IMREAD_COLOR if has_colour else cv2.IMREAD_GRAYSCALE)
+        assert read is not None
         return read[..., ::-1] if has_colour else read
 
     return _each(levels, encode_and_decode) / 255
@@ -139,7 +140,7 @@ _KINDS: dict[
     "darkness": (_darkness, (0.08, 0.16, 0.24, 0.32, 0.42)),
     "contrast": (_contrast, (0.75, 0.55, 0.4, 0.27, 0.16)),
     "fog": (_fog, (0.3, 0.45, 0.6, 0.75, 0.9)),
-    "pixelate": (_pixelate, (0.9, 0.75, 0.6, 0.5, 0.4)),
+    "pixelate": (_pixelate, (0.75, 0.6, 0.5, 0.35, 0.25)),
     "jpeg": (_jpeg, (40.0, 25.0, 16.0, 10.0, 6.0)),
     "shift": (_shift, (0.02, 0.04, 0.06, 0.09, 0.12)),
 }

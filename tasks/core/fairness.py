@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.intervals import Interval, basic_interval, draw_counts, percentile_interval
+from tasks.core.intervals import Interval, draw_counts, noisy_interval, percentile_interval
 from tasks.core.slices import Slices
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
@@ -23,7 +23,7 @@ def measure_fairness(
 ) -> dict[str, Any]:
     """How often rows of each value get the positive class: all of them, those that have it (a
     right), and those that do not (a wrong), with bootstrap intervals. A gap is the largest rate
-    less the least, with a basic interval, since noise widens it. None where no row counts.
+    less the least. None where no row counts.
     """
     over_SN, under_SN = _counted_rows(list(values.values()), is_positive_N, is_selected_N)
     once_N1 = np.ones((len(is_positive_N), 1))
@@ -35,8 +35,8 @@ def measure_fairness(
         ],
         axis=1,
     )
-    rates_VR, drawn_VRB = (one.reshape(len(values), len(RATES), -1) for one in (rates_S, drawn_SB))
-    rates_VR = rates_VR[:, :, 0]
+    rates_VR = rates_S.reshape(len(values), len(RATES))
+    drawn_VRB = drawn_SB.reshape(len(values), len(RATES), num_samples)
     return {
         "values": {
             name: {
@@ -76,7 +76,8 @@ def _gap(rates_V: np.ndarray, drawn_VB: np.ndarray) -> Interval | None:
     if known_V.sum() < 2:
         return None
     rates_V, drawn_VB = rates_V[known_V], drawn_VB[known_V]
-    largest_B = np.where(np.isnan(drawn_VB), -np.inf, drawn_VB).max(axis=0)
-    least_B = np.where(np.isnan(drawn_VB), np.inf, drawn_VB).min(axis=0)
-    drawn_B = np.where(np.isfinite(largest_B), largest_B - least_B, np.nan)
-    return basic_interval(float(rates_V.max() - rates_V.min()), drawn_B)
+    # A sample in which no row of some value counts says nothing of the gap.
+    drawn_B, noise_B = (np.ptp(one, axis=0) for one in (drawn_VB, drawn_VB - rates_V[:, None]))
+    if np.isnan(drawn_B).all():
+        return None
+    return noisy_interval(float(np.ptp(rates_V)), drawn_B, noise_B)

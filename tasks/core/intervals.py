@@ -42,13 +42,13 @@ def percentile_interval(value: float, drawn_B: np.ndarray) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def basic_interval(value: float, drawn_B: np.ndarray) -> Interval:
+def noisy_interval(value: float, drawn_B: np.ndarray, noise_B: np.ndarray) -> Interval:
     """For what noise only adds to, as an error of calibration or the gap between the largest and
-    the least: the samples lie as far above the value as the value lies above the truth, so they are
-    mirrored in it (Davison and Hinkley, Bootstrap methods and their application, 1997, equation
-    5.6). Nothing of the kind is below 0; the value may lie above the interval."""
-    low, high = 2 * value - np.nanquantile(drawn_B, [_HIGH, _LOW])
-    return Interval(float(value), max(0.0, float(low)), max(0.0, float(high)))
+    the least. `noise_B` bounds how far each sample may lie from the value, by the triangle
+    inequality, and so how much of the value may be noise; above, percentiles are wide already. It
+    covers 95 % at least."""
+    low = value - float(np.nanquantile(noise_B, _HIGH))
+    return Interval(float(value), max(0.0, low), float(np.nanquantile(drawn_B, _HIGH)))
 
 
 def wilson_interval(hits: int, num_rows: int) -> Interval:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from tasks.core.intervals import Interval, basic_interval, draw_counts, percentile_interval
+from tasks.core.intervals import Interval, draw_counts, noisy_interval, percentile_interval
 from tasks.core.ranking import Ranking
 
 # Where scikit-learn clips probabilities.
@@ -134,13 +134,15 @@ def calibration_error(confidence_N: np.ndarray, is_right_N: np.ndarray, num_bins
 def bootstrap_calibration_error(
     confidence_N: np.ndarray, is_right_N: np.ndarray, num_bins: int, num_samples: int, seed: int
 ) -> Interval:
-    surplus = _surplus_of_bins(confidence_N, is_right_N, num_bins)
-    drawn = [
-        np.abs(surplus @ counts_Nb).sum(axis=0) / len(confidence_N)
-        for counts_Nb in draw_counts(len(confidence_N), num_samples, seed)
-    ]
+    surplus = _surplus_of_bins(confidence_N, is_right_N, num_bins) / len(confidence_N)
+    seen_K1 = surplus.sum(axis=1)[:, None]
+    drawn, noise = [], []
+    for counts_Nb in draw_counts(len(confidence_N), num_samples, seed):
+        sampled_Kb = surplus @ counts_Nb
+        drawn.append(np.abs(sampled_Kb).sum(axis=0))
+        noise.append(np.abs(sampled_Kb - seen_K1).sum(axis=0))
     value = calibration_error(confidence_N, is_right_N, num_bins)
-    return basic_interval(value, np.concatenate(drawn))
+    return noisy_interval(value, np.concatenate(drawn), np.concatenate(noise))
 
 
 class Metrics:
@@ -200,17 +202,18 @@ def measure_predictions(
 def bootstrap_metrics(
     labels_N: np.ndarray, probabilities_NK: np.ndarray, num_bins: int, num_samples: int, seed: int
 ) -> dict[str, Interval]:
-    """Every metric with its interval, rows drawn with replacement: percentiles, and for the error
-    of calibration, which drawing adds to, the basic interval."""
+    """Every metric with its interval, rows drawn with replacement."""
     metrics, kept = Metrics(labels_N, probabilities_NK, num_bins), []
     for counts_Nb in draw_counts(len(labels_N), num_samples, seed):
         kept.append(metrics.measure(counts_Nb))
-    intervals = {}
-    for name, value in metrics.values().items():
-        drawn_B = np.concatenate([one[name] for one in kept])
-        interval = basic_interval if name == "calibration_error" else percentile_interval
-        intervals[name] = interval(value, drawn_B)
-    return intervals
+    confidence_N = probabilities_NK.max(axis=1)
+    is_right_N = probabilities_NK.argmax(axis=1) == labels_N
+    return {
+        name: bootstrap_calibration_error(confidence_N, is_right_N, num_bins, num_samples, seed)
+        if name == "calibration_error"
+        else percentile_interval(value, np.concatenate([one[name] for one in kept]))
+        for name, value in metrics.values().items()
+    }
 
 
 def bootstrap_differences(

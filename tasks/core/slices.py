@@ -66,12 +66,8 @@ def split_confidence(confidence_N: np.ndarray) -> Slices:
 
 def list_members(slices: Slices, image_ids: np.ndarray) -> pd.DataFrame:
     """image_id, slice: a row per image and slice that it is in."""
-    return pd.DataFrame(
-        {
-            "image_id": np.concatenate([image_ids[rows_N] for rows_N in slices.values()]),
-            "slice": np.repeat(list(slices), [int(rows_N.sum()) for rows_N in slices.values()]),
-        }
-    ).astype("string")
+    members = [(image_id, name) for name in slices for image_id in image_ids[slices[name]]]
+    return pd.DataFrame(members, columns=["image_id", "slice"], dtype="string")
 
 
 def measure_slices(

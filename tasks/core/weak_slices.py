@@ -113,7 +113,7 @@ def _grow(
     values_NF = features.to_numpy(dtype=np.float32)
     model = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=least_rows, random_state=0)
     model.fit(values_NF[seen_N], is_wrong_N[seen_N])
-    leaf_N, names = model.apply(values_NF), _names_of_leaves(model, list(features))
+    leaf_N, names = model.apply(values_NF), _names_of_leaves(model, list(map(str, features)))
     leaves = [_Leaf(name, leaf_N == number, seen_N) for number, name in names.items() if name]
     error = is_wrong_N[seen_N].mean()
     return [leaf for leaf in leaves if is_wrong_N[leaf.rows_N & seen_N].mean() > error]

@@ -9,6 +9,7 @@ from PIL import Image
 from pages.blocks import (
     Axis,
     Bars,
+    Curves,
     Example,
     Facts,
     Figure,
@@ -22,13 +23,17 @@ from pages.blocks import (
     Picture,
     Scatter,
     Section,
+    Spread,
     Strand,
     Table,
     Text,
     Thumbnails,
+    Whiskers,
 )
+from pages.evaluation import evaluation_sections
 from pages.render import render_page
 from tests.pages.browser import dump, elsewhere_opened
+from tests.pages.evaluations import an_evaluation
 from tests.pages.qualities import a_quality, page_of, some_pictures
 
 pytestmark = pytest.mark.needs("chromium")
@@ -59,6 +64,8 @@ def hostile_page(tmp_path):
         Bars({HOSTILE: {HOSTILE: 1.0}}, HOSTILE),
         Lines({HOSTILE: [1.0, 2.0]}, HOSTILE, HOSTILE),
         Scatter({HOSTILE: Mark(1.0, 0.5, 0.4, 0.6)}, [HOSTILE], HOSTILE, HOSTILE),
+        Curves({HOSTILE: [(1.0, 2.0), (2.0, 3.0)]}, HOSTILE, HOSTILE),
+        Whiskers([Spread(HOSTILE, 0.5, 0.4, 0.6)], 0.5, HOSTILE, HOSTILE),
         Matrix([HOSTILE, "b"], [[1, 2], [3, 4]], HOSTILE, HOSTILE, HOSTILE),
         Heatmap([HOSTILE], [HOSTILE], [[0.5]], [[True]], HOSTILE, HOSTILE, HOSTILE),
         Parallel(
@@ -93,6 +100,18 @@ def test_a_quality_page_of_hostile_names_runs_nothing(tmp_path):
     document, log = dump(page, tmp_path, "--dump-dom")
 
     assert document.count("&lt;script&gt;") > 30
+    assert "data-ran" not in document.split("<head>")[0]
+    assert "<script" not in document
+    assert "Content Security Policy" not in log
+
+
+def test_an_evaluation_of_hostile_names_runs_nothing(tmp_path):
+    page = tmp_path / "evaluation.html"
+    html = render_page(HOSTILE, HOSTILE, evaluation_sections(an_evaluation(HOSTILE)))
+    page.write_text(html, encoding="utf-8")
+    document, log = dump(page, tmp_path, "--dump-dom")
+
+    assert document.count("&lt;script&gt;") > 10
     assert "data-ran" not in document.split("<head>")[0]
     assert "<script" not in document
     assert "Content Security Policy" not in log

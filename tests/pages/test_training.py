@@ -8,9 +8,9 @@ import pytest
 from pages.blocks import Block, Facts, Lines, Notice
 from pages.render import render_page
 from pages.training import Training, training_sections, verdict_notice
+from tests.pages.evaluations import an_evaluation
 from tests.pages.exports import EXPORT
 
-INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
 ADOPTION = {
     "score": 0.8,
     "fresh_score": 0.7,
@@ -52,12 +52,7 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             val_balanced_accuracy=0.5,
             val_macro_f1=0.5,
         ),
-        evaluate={
-            "metrics": dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), INTERVAL),
-            "classes": {"a": {"precision": 1.0, "recall": 1.0, "f1": 1.0, "num_rows": 3}},
-            "confusion": {"classes": ["a"], "counts": [[3]]},
-            "num_rows": 3,
-        },
+        evaluate=an_evaluation(),
         export=EXPORT,
         promote={"verdict": "first", "reasons": [], "rules": []},
         faults={},

@@ -10,8 +10,11 @@ import torch
 
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.images import Images
+from tasks.classification import calibrate
 from tasks.core.batches import Batch, parts_of
+from tasks.core.calibration import fit_temperature
 from tasks.core.encoder import Classifier, Encoder
+from tasks.core.inference import run_net, softmax
 from tasks.core.mixing import mix_batch
 from tasks.finetune import finetune
 from tasks.labelled import Labelled
@@ -105,3 +108,19 @@ def test_a_part_brings_its_targets_mixed_where_they_are_to_be(pixels):
     expected = (*mix_batch(mixed_data.mixing, images, codes, weights, 3, SEED, 5, 3), rows)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_calibration_is_fitted_on_val_alone(pixels):
+    given = labelled(pixels)
+    training = train(given, epochs=2)
+    training.run()
+    net = training.lesson.net
+    found = calibrate(net, given, 0.9, PLACE)
+    logits = run_net(net, pixels, given.val, *PLACE).astype(np.float64)
+    temperature, loss = fit_temperature(logits, given.codes[given.val])
+    assert found.temperature == pytest.approx(temperature, abs=1e-6)
+    given_shares = softmax(logits)[np.arange(len(given.val)), given.codes[given.val]]
+    assert loss <= -np.log(given_shares).mean() + 1e-9
+    # All may be answered, as nine in ten may be wrong; of 30 rows nothing shows one in a thousand.
+    assert (found.abstention, found.abstention_reached) == (0.0, True)
+    assert calibrate(net, given, 0.001, PLACE)[1:] == (0.0, False)

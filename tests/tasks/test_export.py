@@ -133,6 +133,7 @@ def test_every_variant_says_what_it_is(first):
     for path in (first / "exported").glob("*.onnx"):
         described = describe_session(make_session(path.read_bytes(), num_threads=1))
         assert described.classes == ["cat", "dog", "ü"]
+        assert (described.temperature, described.abstention) == (1.7, 0.6)
 
 
 def test_the_same_inputs_give_the_same_bytes(inputs, first, tmp_path):

@@ -31,7 +31,7 @@ CLASSES = ["dark", "light"]
 LIMITS = Limits(max_file_bytes=50_000_000, max_pixels=25_000_000, max_frames=100, min_size=4)
 
 
-def make_model(folder: Path, *expectations: dict[str, Any]) -> Path:
+def make_model(folder: Path, *expectations: dict[str, Any], **calibration: float) -> Path:
     """A net of one layer: `light` by the mean of all pixels, `dark` by its lack."""
     canonical = {"size": 8, "channels": 1, "resize": "squash", "limits": LIMITS.model_dump()}
     weights = np.stack([np.full(64, -1 / 64), np.full(64, 1 / 64)], axis=1).astype(np.float32)
@@ -55,6 +55,7 @@ def make_model(folder: Path, *expectations: dict[str, Any]) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     described = {"classes": CLASSES, "canonical": canonical, "expectations": list(expectations)}
+    described |= calibration
     helper.set_model_props(model, {DESCRIPTION_KEY: json.dumps(described)})
     folder.mkdir(exist_ok=True)
     onnx.save(model, folder / "classifier.onnx")
@@ -90,6 +91,19 @@ def packed(folder: Path, file: Path) -> Path:
     with tarfile.open(file, "w" if file.suffix == ".tar" else "w:gz") as archive:
         archive.add(folder, ".")
     return file
+
+
+def test_probabilities_are_calibrated_and_what_is_not_sure_enough_is_marked(photos, tmp_path):
+    (photos / "grey.png").write_bytes(png(129))
+    raw = predict(photos, make_model(tmp_path / "raw"), 1)
+    assert not raw["unsure"].any()
+    calibrated = predict(
+        photos, make_model(tmp_path / "model", temperature=4.0, abstention=0.95), 1
+    ).set_index("path")
+    # The two logits of grey are 2 and -2.
+    assert calibrated.loc["grey.png", "confidence"] == pytest.approx(1 / (1 + np.exp(-1.0)))
+    assert calibrated["label"].fillna("").tolist() == raw["label"].fillna("").tolist()
+    assert calibrated.index[calibrated["unsure"]].tolist() == ["grey.png"]
 
 
 @pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tar.gz", "p.tgz", "P.ZIP"])

@@ -109,6 +109,8 @@ def test_weights_that_do_not_fit_are_refused(classifier_file, changed):
         {"architecture": {**tiny().model_dump(), "width": 10**6}},
         {"canonical": {"size": 0, "channels": 3, "resize": "pad", "limits": LIMITS.model_dump()}},
         {"classes": "cat"},
+        {"temperature": 0.0},
+        {"abstention": 1.5},
         {"more": 1},
     ],
 )
