@@ -42,13 +42,13 @@ def resized_to(width: int) -> Configured:
 NETS: dict[str, Built] = {**FAMILIES, "enlarged": resized_to(16), "shrunk": resized_to(8)}
 
 
-def describe(architecture: Built, channels: int = 3) -> Description:
+def describe(architecture: Built) -> Description:
     limits = Limits(max_file_bytes=1000, max_pixels=1000, max_frames=1, min_size=1)
     return Description(
         architecture=architecture,
-        mean=[0.4, 0.5, 0.6][:channels],
-        std=[0.2, 0.2, 0.3][:channels],
-        canonical=Canonical(size=SIDE, channels=channels, resize="pad", limits=limits),
+        mean=[0.4, 0.5, 0.6],
+        std=[0.2, 0.2, 0.3],
+        canonical=Canonical(size=SIDE, channels=3, resize="pad", limits=limits),
         classes=["cat", "dog", "ü"],
         fingerprint={},
         adoption=None,

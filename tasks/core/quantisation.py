@@ -15,6 +15,7 @@ from onnxruntime.quantization import (
     TensorData,
     TensorsData,
 )
+from onnxruntime.quantization.quant_utils import add_infer_metadata
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from tasks.core.onnx_graph import WEIGHTED, find_needed
@@ -47,10 +48,11 @@ def in_int8(
     all eight, and the same file would say something else there.
     """
     nodes = find_quantised(model)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    inferred = onnx.shape_inference.infer_shapes(model)
+    # So that it does not infer them itself, by way of files.
+    add_infer_metadata(inferred)
     quantizer = QDQQuantizer(
-        copy,
+        inferred,
         per_channel=True,
         reduce_range=True,
         weight_qType=QuantType.QInt8,
