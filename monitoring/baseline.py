@@ -32,10 +32,10 @@ class Baseline:
         self.sha256 = content_hash(in_order(table, "image_id"))
         self.width = usual_length(table["embedding"])
         rows, is_used_N = read_rows(table, self.width, len(model.classes))
-        if not is_used_N.all() or len(table) < params.min_rows:
+        if not (self.width and is_used_N.all() and len(table) >= params.min_rows):
             raise ArtifactError(
-                f"the reference has {int(is_used_N.sum()):,} of {len(table):,} rows with an "
-                f"embedding and probabilities of {len(model.classes)} classes; expected all, and "
+                f"the reference has {int(is_used_N.sum()):,} of {len(table):,} rows with "
+                f"embeddings of {self.width} numbers and probabilities of {len(model.classes)} classes; expected all, and "
                 f"at least {params.min_rows:,} (monitoring.min_rows)"
             )
         order = np.argsort(table["image_id"].to_numpy(dtype=str), kind="stable")

@@ -66,7 +66,8 @@ class Fitted:
 
     def place(self, embeddings_MD: np.ndarray) -> np.ndarray:
         """On the scale of the reference's standard deviations."""
-        places_MD = (embeddings_MD - self._mean_D) / self._sd_D
+        with np.errstate(over="ignore"):
+            places_MD = (embeddings_MD - self._mean_D) / self._sd_D
         return np.clip(places_MD, -_REACH, _REACH).astype(np.float32)
 
     def distances(self, embeddings_MD: np.ndarray) -> np.ndarray:

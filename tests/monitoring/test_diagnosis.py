@@ -53,13 +53,13 @@ def test_columns_that_did_not_change_are_seldom_named() -> None:
     rng = np.random.default_rng(0)
     names = [f"measure {number}" for number in range(20)]
     named = 0
-    for _ in range(60):
+    for _ in range(40):
         before, now = (
             pd.DataFrame(rng.normal(size=(count, 20)), columns=names) for count in (300, 150)
         )
         named += bool(find_causes(before, now, names, 0.05))
     # All are unchanged, so that the share of windows with a false name is the rate.
-    assert named / 60 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+    assert named / 40 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def baseline() -> Baseline:
-    return a_baseline(num_permutations=99)
+    return a_baseline(num_permutations=399)
 
 
 def with_cells(window: pd.DataFrame, column: str, num: int, cell: Any) -> pd.DataFrame:

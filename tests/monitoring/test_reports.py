@@ -21,7 +21,7 @@ def report() -> Report:
     """Of more rows than are shown, some of an hostile group."""
     window = a_window(2500, shift=0.5, darker=0.1)
     groups = [HOSTILE if number % 3 == 0 else value for number, value in enumerate(window["group"])]
-    baseline = a_baseline(num_permutations=99)
+    baseline = a_baseline(num_permutations=399)
     before, now, columns = comparable(baseline, window.assign(group=groups))
     return make_report(before, now, columns, 2000, 0)
 
@@ -78,7 +78,7 @@ def test_columns_that_cannot_be_drawn_are_left_out() -> None:
 
 
 def test_a_window_without_usable_rows_has_no_report() -> None:
-    baseline = a_baseline(num_permutations=99)
+    baseline = a_baseline(num_permutations=399)
     for window in (a_window(0), a_window(5).assign(refused="truncated"), pd.DataFrame()):
         with pytest.raises(ArtifactError, match="no report: the window"):
             comparable(baseline, window)
