@@ -16,13 +16,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.core.errors import ArtifactError, ParamsError, TilthError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from monitoring.baseline import Baseline
     from monitoring.preconditions import Model
 
 PARAMS = Path("params.yaml")
@@ -87,18 +88,19 @@ def check(asked: argparse.Namespace) -> int:
     save_json(document, asked.out_check)
     print(f"{asked.out_check}: {document['summary']}")
     if asked.out_report is not None:
-        _report(baseline, window, asked.out_report)
+        _report(baseline, window, document["summary"], asked.out_report)
     return 0
 
 
-def _report(baseline: Any, window: "pd.DataFrame", path: Path) -> None:
+def _report(baseline: "Baseline", window: "pd.DataFrame", said: str, path: Path) -> None:
     from monitoring.baseline import comparable
     from monitoring.reports import make_report, save_report
 
     params = baseline.params
     try:
         tables = comparable(baseline, window)
-        save_report(make_report(*tables, params.num_report_rows, baseline.seed), path)
+        report = make_report(*tables, said, params.num_report_rows, baseline.seed)
+        save_report(report, path)
         print(path)
     except ArtifactError as error:
         # What was found of the window is written, and says why there is nothing to show.

@@ -1,4 +1,4 @@
-"""A report by Evidently on one window, to look at: it decides nothing.
+"""A report by Evidently on one window, to look at: what it finds decides nothing.
 
 Evidently writes a page of some megabytes, most of it one bundle of JavaScript, with data that a
 label `</script>` breaks out of. Here the data stand in a page of our own, escaped, under a policy
@@ -7,6 +7,7 @@ that lets nothing else run or load; the bundle is a file beside it, which all re
 
 import base64
 import hashlib
+import html
 import json
 import re
 import sys
@@ -38,6 +39,7 @@ _PAGE = """<!DOCTYPE html>
 <title>A window beside its reference</title>
 </head>
 <body>
+<p>{said}</p>
 <div id="root"></div>
 <script>{data}</script>
 <script src="{bundle}"></script>
@@ -65,9 +67,15 @@ def save_report(report: Report, path: Path) -> None:
 
 
 def make_report(
-    reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[str], most: int, seed: int
+    reference: pd.DataFrame,
+    window: pd.DataFrame,
+    columns: Sequence[str],
+    said: str,
+    most: int,
+    seed: int,
 ) -> Report:
-    """`most` rows of either, at random. Both have a column `predicted` and one `confidence`.
+    """`most` rows of either, at random. Both have a column `predicted` and one `confidence`. What
+    the check `said` stands above, as Evidently judges columns one by one, by rules of its own.
 
     Raises ArtifactError where there is nothing to compare.
     """
@@ -79,7 +87,7 @@ def make_report(
     before, now = shown_columns(*tables, kept)
     if before.empty or not len(before.columns):
         raise ArtifactError("no report: the window and the reference have no column in common")
-    return build_page(run_evidently(before, now))
+    return build_page(run_evidently(before, now), said)
 
 
 def shown_columns(
@@ -135,7 +143,7 @@ def run_evidently(reference: pd.DataFrame, window: pd.DataFrame) -> str:
         return Evidently([preset]).run(*datasets).get_html_str(as_iframe=False)
 
 
-def build_page(evidently: str) -> Report:
+def build_page(evidently: str, said: str) -> Report:
     """The same as a page of our own.
 
     Raises ArtifactError where Evidently writes another page than expected.
@@ -157,7 +165,8 @@ def build_page(evidently: str) -> Report:
             "form-action 'none'",
         ]
     )
-    page = _PAGE.format(policy=policy, data=data, bundle=name, start=_START)
+    said = html.escape(f"{said}. Below: columns of a sample, judged one by one by Evidently.")
+    page = _PAGE.format(policy=policy, said=said, data=data, bundle=name, start=_START)
     return Report(page, name, bundle)
 
 

@@ -12,6 +12,7 @@ from benchmarks import (
     augmentation_audit,
     cleanvision,
     data_path,
+    drift,
     duplicates,
     gate_fuzz,
     gpu,
@@ -60,6 +61,7 @@ TOPICS = {
     "resume": resume.CELLS,
     "gpu": gpu.CELLS,
     "search": search.CELLS,
+    "drift": drift.CELLS,
 }
 
 

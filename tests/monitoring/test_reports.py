@@ -30,7 +30,7 @@ def report(elsewhere: tuple[str, list[str]]) -> Report:
     groups = [hostile if number % 3 == 0 else value for number, value in enumerate(window["group"])]
     baseline = a_baseline(num_permutations=399)
     before, now, columns = comparable(baseline, window.assign(group=groups))
-    return make_report(before, now, columns, 2000, 0)
+    return make_report(before, now, columns, f"drift in {hostile}", 2000, 0)
 
 
 def test_a_page_is_small_and_its_text_ends_no_script(report: Report) -> None:
@@ -64,7 +64,12 @@ def test_a_browser_draws_it_runs_nothing_else_and_asks_nobody(
     report: Report, elsewhere: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     document, log = drawn(report, tmp_path)
-    assert "Dataset Drift" in document and "brightness" in document and "group" in document
+    assert (
+        "drift in &lt;/script&gt;" in document
+        and "Dataset Drift" in document
+        and "brightness" in document
+        and "group" in document
+    )
     assert "data-ran" not in document and elsewhere[1] == []
     assert not re.search(r"Refused|Content Security Policy|Uncaught", log), log
 
@@ -105,4 +110,4 @@ def test_a_window_without_usable_rows_has_no_report() -> None:
 
 def test_a_page_of_another_form_is_refused() -> None:
     with pytest.raises(ArtifactError, match="another page"):
-        build_page("<html></html>")
+        build_page("<html></html>", "quiet")
