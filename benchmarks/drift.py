@@ -20,55 +20,29 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
+from benchmarks.drift_changes import measure_accuracy, measure_shifts, measure_slow
 from benchmarks.drift_rules import RULES, evidently_preset
 from benchmarks.record import ROOT, Row, make_row
-from benchmarks.shifts import SHIFTS, Asked, Drawn
-from benchmarks.watched import NUM_GIVEN, Seen, Watched, as_reference, as_window, watched
+from benchmarks.watched import (
+    MONITORING,
+    NUM_GIVEN,
+    as_window,
+    divide,
+    seen_by,
+    watched,
+)
 from benchmarks.workspace import run
-from monitoring.baseline import Baseline
 from monitoring.check import check_window
-from monitoring.drift import FAMILIES
 from monitoring.episodes import Episode, Patience, advance
-from monitoring.params import load_params
 
-NUM_REFERENCE = 10_000
 NULL_ROWS, SHIFT_ROWS = (200, 500, 1000, 2000), (200, 400)
 # Of the windows without drift, those that Evidently is shown: it takes seconds for each.
 EVERY_EVIDENTLY = 5
 EVIDENTLY = ("Evidently's preset, half of the columns", "Evidently's preset, any column")
-PARAMS, _ = load_params(ROOT / "params.yaml")
-
-
-class Division(NamedTuple):
-    """One draw: a baseline, what it was made of, and the rows that windows may be of."""
-
-    baseline: Baseline
-    reference: Seen
-    rows: np.ndarray
-
-
-_SEEN: dict[int, Seen] = {}
-
-
-def seen_by(model: Watched) -> Seen:
-    """All images as they are."""
-    if id(model) not in _SEEN:
-        _SEEN[id(model)] = model.see(model.images_NHWC, model.labels_N)
-    return _SEEN[id(model)]
-
-
-def divide(model: Watched, draw: int) -> Division:
-    seen = seen_by(model)
-    order = np.random.default_rng([draw, 0]).permutation(len(model.labels_N))
-    half = len(order) // 2
-    reference = seen.take(order[:half][:NUM_REFERENCE])
-    table = as_reference(reference, model.model)
-    return Division(Baseline(table, model.model, PARAMS, draw), reference, order[half:])
 
 
 def clustered(shares_D: np.ndarray) -> float:
@@ -117,7 +91,7 @@ def measure_null(setting: Setting, name: str, num_rows: int) -> Iterator[Row]:
 
 def measure_year(setting: Setting) -> Iterator[Row]:
     model = watched(setting)
-    seen, patience = seen_by(model), Patience(PARAMS.fire_after, PARAMS.resolve_after)
+    seen, patience = seen_by(model), Patience(MONITORING.fire_after, MONITORING.resolve_after)
     fired, alarmed = [], []
     for draw in range(setting.options.num_years):
         division = divide(model, 100 + draw)
@@ -137,112 +111,6 @@ def measure_year(setting: Setting) -> Iterator[Row]:
         say(f"year: {draw + 1} of {setting.options.num_years}, {fired[-1]} episodes")
     yield make_row("year: episodes that fire", fired, "")
     yield make_row("year: windows that alarm, of 365", alarmed, "")
-
-
-class Judged(NamedTuple):
-    """A changed window: whether it alarmed, ours and by mean confidence; the accuracy expected and
-    true, that of the reference, and what mean confidence expects."""
-
-    alarmed: bool
-    by_confidence: bool
-    families: tuple[str, ...]
-    expected: float
-    is_held: bool
-    is_unreliable: bool
-    true: float
-    confidence: float
-
-
-def changed(model: Watched, asked: Asked, strength: float, rows: np.ndarray, num: int,
-            rng: np.random.Generator) -> Seen:  # fmt: skip
-    """What the model says of a window with a change."""
-    weights = np.ones(len(rows))
-    if asked.weight_of is not None:
-        weights = asked.weight_of(strength, model.labels_N[rows])
-    chosen = rng.choice(rows, num, replace=False, p=weights / weights.sum())
-    drawn = Drawn(model.images_NHWC[chosen], model.labels_N[chosen])
-    if asked.shift is not None:
-        drawn = asked.shift(drawn, strength, rng)
-    return model.see(drawn.images_NHWC, drawn.labels_N)
-
-
-def judge_shift(setting: Setting, name: str, strength: float, num_rows: int) -> list[Judged]:
-    model, judged = watched(setting), []
-    for draw in range(setting.options.num_shift_draws):
-        division = divide(model, 200 + draw)
-        for number in range(setting.options.num_shift_windows):
-            rng = np.random.default_rng([draw, 3, number, num_rows])
-            seen = changed(model, SHIFTS[name], strength, division.rows, num_rows, rng)
-            document = check_window(division.baseline, as_window(seen, model.model), None)
-            expected, true = document["accuracy"]["expected"], float(seen.is_right_N.mean())
-            judged.append(
-                Judged(
-                    document["verdict"] == "drift",
-                    RULES["mean confidence by 0.05"](division.reference, seen),
-                    tuple(key for key, one in document["families"].items() if one["shows"]),
-                    expected["value"],
-                    expected["low"] <= true <= expected["high"],
-                    expected["unreliable"],
-                    true,
-                    float(seen.probabilities_NK.max(axis=1).mean()),
-                )
-            )
-    return judged
-
-
-def measure_shifts(setting: Setting, cell: str, num_rows: int) -> Iterator[Row]:
-    for name, asked in SHIFTS.items():
-        for strength in asked.strengths:
-            judged = judge_shift(setting, name, strength, num_rows)
-            shares = [float(np.mean([getattr(one, key) for one in judged]))
-                      for key in ("alarmed", "by_confidence")]  # fmt: skip
-            counts = {family: sum(family in one.families for one in judged) for family in FAMILIES}
-            say(f"{cell}, {name} {strength:g}: {shares}, {counts} of {len(judged)}")
-            yield make_row(
-                f"{cell}: {name} {strength:g}, windows that alarm, against mean confidence",
-                shares[0], "", shares[1],
-            )  # fmt: skip
-
-
-def measure_slow(setting: Setting) -> Iterator[Row]:
-    model, patience = watched(setting), Patience(PARAMS.fire_after, PARAMS.resolve_after)
-    first, last = [], []
-    for draw in range(setting.options.num_shift_draws):
-        division = divide(model, 300 + draw)
-        episodes: dict = {}
-        for day in range(1, 60):
-            rng = np.random.default_rng([draw, 4, day])
-            seen = changed(model, SHIFTS["brightness"], day / 100, division.rows, 400, rng)
-            document = check_window(division.baseline, as_window(seen, model.model), None)
-            episodes = advance(episodes, document, patience)
-            drift = episodes.get("drift")
-            if drift is not None and drift.state == "firing":
-                first.append(day)
-                last.append(float(seen.is_right_N.mean()))
-                break
-        else:
-            first.append(60)
-    yield make_row("slow: windows of 400 until it fires", first, "")
-    if last:
-        before = float(seen_by(model).is_right_N.mean())
-        yield make_row("slow: accuracy in that window, against before", last, "", before)
-
-
-def measure_accuracy(setting: Setting) -> Iterator[Row]:
-    judged = [one for name, asked in SHIFTS.items() for strength in asked.strengths
-              for one in judge_shift(setting, name, strength, 400)]  # fmt: skip
-    for label, of_mark in (("marked unreliable", True), ("not marked", False)):
-        chosen = [one for one in judged if one.is_unreliable == of_mark]
-        yield make_row(f"accuracy: windows {label}, of all", len(chosen), "", len(judged))
-        if not chosen:
-            continue
-        ours = float(np.mean([abs(one.expected - one.true) for one in chosen]))
-        theirs = float(np.mean([abs(one.confidence - one.true) for one in chosen]))
-        yield make_row(
-            f"accuracy: expected − true, {label}, against mean confidence", ours, "", theirs
-        )
-        held = float(np.mean([one.is_held for one in chosen]))
-        yield make_row(f"accuracy: bands that hold the truth, {label}", held, "")
 
 
 def measure_speed(setting: Setting) -> Iterator[Row]:

@@ -17,7 +17,10 @@ from PIL import Image
 from benchmarks import workspace
 from benchmarks.cells import Setting, say
 from benchmarks.memory import remembered
+from benchmarks.record import ROOT
 from benchmarks.sources import link_or_copy
+from monitoring.baseline import Baseline
+from monitoring.params import load_params
 from monitoring.preconditions import Model
 from tasks.artifacts.models import load_classifier
 from tasks.core.encoder import Classifier
@@ -41,6 +44,8 @@ PARAMS = {
     "finetune.epochs": 20,
     "split.test_fraction": 0.02,
 }
+NUM_REFERENCE = 10_000
+MONITORING, _ = load_params(ROOT / "params.yaml")
 CPU = torch.device("cpu")
 NOON = pd.Timestamp("2026-01-01T12:00", tz="UTC")
 
@@ -173,3 +178,30 @@ def train(setting: Setting, by_class: dict[str, list[Path]], share: int) -> str:
         workspace.set_params(root, {"ingest.sources": sources, **PARAMS, **asked})
         workspace.repro(root, "finetune")
         return base64.b64encode((root / "models/classifier.safetensors").read_bytes()).decode()
+
+
+class Division(NamedTuple):
+    """One draw: a baseline, what it was made of, and the rows that windows may be of."""
+
+    baseline: Baseline
+    reference: Seen
+    rows: np.ndarray
+
+
+_SEEN: dict[int, Seen] = {}
+
+
+def seen_by(model: Watched) -> Seen:
+    """All images as they are."""
+    if id(model) not in _SEEN:
+        _SEEN[id(model)] = model.see(model.images_NHWC, model.labels_N)
+    return _SEEN[id(model)]
+
+
+def divide(model: Watched, draw: int) -> Division:
+    seen = seen_by(model)
+    order = np.random.default_rng([draw, 0]).permutation(len(model.labels_N))
+    half = len(order) // 2
+    reference = seen.take(order[:half][:NUM_REFERENCE])
+    table = as_reference(reference, model.model)
+    return Division(Baseline(table, model.model, MONITORING, draw), reference, order[half:])
