@@ -4,6 +4,7 @@ N, M rows, K classes
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ def psi_above_a_tenth(reference: Seen, window: Seen) -> bool:
 def any_column_by_ks(reference: Seen, window: Seen) -> bool:
     """At 0.05, without a correction."""
     columns = zip(reference.probabilities_NK.T, window.probabilities_NK.T, strict=True)
-    return any(ks_2samp(before, now, method="asymp").pvalue < 0.05 for before, now in columns)
+    tested: list[Any] = [ks_2samp(before, now, method="asymp") for before, now in columns]
+    return any(one.pvalue < 0.05 for one in tested)
 
 
 def mean_confidence(reference: Seen, window: Seen) -> bool:
@@ -51,13 +53,13 @@ def evidently_preset(reference: Seen, window: Seen) -> tuple[bool, bool]:
 
     names = [f"class {number}" for number in range(reference.probabilities_NK.shape[1])]
     definition = DataDefinition(numerical_columns=names)
-    datasets = [
+    now, before = (
         Dataset.from_pandas(pd.DataFrame(one.probabilities_NK, columns=names), definition)
         for one in (window, reference)
-    ]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = Report([DataDriftPreset()]).run(*datasets).dict()
+        found = Report([DataDriftPreset()]).run(now, before).dict()
     counted = next(one for one in found["metrics"] if "DriftedColumns" in one["metric_name"])
     count, share = counted["value"]["count"], counted["value"]["share"]
     return bool(share >= 0.5), bool(count > 0)

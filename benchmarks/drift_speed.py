@@ -67,8 +67,8 @@ def by_evidently(reference: Seen, window: Seen, what: str) -> float:
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        datasets = [Dataset.from_pandas(table, definition) for table in tables]
-        Report([asked]).run(*datasets).dict()
+        now, before = (Dataset.from_pandas(table, definition) for table in tables)
+        Report([asked]).run(now, before).dict()
     return time.perf_counter() - started
 
 

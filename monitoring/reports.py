@@ -79,12 +79,11 @@ def make_report(
 
     Raises ArtifactError where there is nothing to compare.
     """
-    tables = [
+    drawn = [
         table.iloc[sample_rows(len(table), most, [seed, side])].reset_index(drop=True)
         for side, table in enumerate((reference, window))
     ]
-    kept = ["predicted", "confidence", *columns]
-    before, now = shown_columns(*tables, kept)
+    before, now = shown_columns(drawn[0], drawn[1], ["predicted", "confidence", *columns])
     if before.empty or not len(before.columns):
         raise ArtifactError("no report: the window and the reference have no column in common")
     return build_page(run_evidently(before, now), said)
@@ -136,11 +135,11 @@ def run_evidently(reference: pd.DataFrame, window: pd.DataFrame) -> str:
         cat_method="chisquare",
         threshold=_LEVEL,
     )
-    datasets = [Dataset.from_pandas(table, definition) for table in (window, reference)]
+    now, before = (Dataset.from_pandas(table, definition) for table in (window, reference))
     with warnings.catch_warnings():
         # Of constant columns and of pandas to come; nothing that could be mended here.
         warnings.simplefilter("ignore")
-        return Evidently([preset]).run(*datasets).get_html_str(as_iframe=False)
+        return Evidently([preset]).run(now, before).get_html_str(as_iframe=False)
 
 
 def build_page(evidently: str, said: str) -> Report:

@@ -41,7 +41,7 @@ def test_a_wrong_value_is_told(tmp_path: Path, key: str, value: float, said: str
     [
         ("run: {}\n", "monitoring: section is missing"),
         ("- 1\n", "monitoring: section is missing"),
-        (TEXT.replace("  alpha: ", "  alhpa: "), "monitoring.alhpa: Extra inputs"),
+        (TEXT.replace("  alpha: ", "  level: "), "monitoring.level: Extra inputs"),
     ],
 )
 def test_a_missing_or_misspelt_key_is_told(tmp_path: Path, text: str, said: str) -> None:
