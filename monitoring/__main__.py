@@ -78,8 +78,8 @@ def check(asked: argparse.Namespace) -> int:
     from tasks.artifacts.documents import save_json
     from tasks.artifacts.tables import load_table
 
-    model = load_model(asked.model or asked.reference.with_name("classifier.onnx"))
     reference, window = load_table(asked.reference), load_windows(asked.window)
+    model = load_model(asked.model or asked.reference.with_name("classifier.onnx"))
     try:
         baseline = Baseline(reference, model, params, run.seed)
     except ArtifactError as error:
