@@ -85,7 +85,7 @@ def test_a_check_can_be_made_again_and_betrays_what_was_changed(baseline: Baseli
 def test_too_few_rows_wait(baseline: Baseline, count: int) -> None:
     document = check_window(baseline, a_window(count), NOON)
     assert (document["verdict"], document["families"]) == ("waiting", None)
-    assert f"{count} rows, fewer than 100" in document["summary"]
+    assert f"{count} usable rows, fewer than 100" in document["summary"]
 
 
 @given(st.lists(st.integers(0, 12), max_size=12), st.integers(1, 15))
