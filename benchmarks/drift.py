@@ -55,7 +55,7 @@ def measure_model(setting: Setting) -> Iterator[Row]:
     seen = seen_by(model)
     confidence = float(seen.probabilities_NK.max(axis=1).mean())
     yield make_row(
-        "model: accuracy on 40,000 images, against mean confidence",
+        f"model: accuracy on {len(model.labels_N):,} images, against mean confidence",
         float(seen.is_right_N.mean()), "", confidence,
     )  # fmt: skip
 

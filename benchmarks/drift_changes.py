@@ -7,10 +7,12 @@ import numpy as np
 
 from benchmarks.cells import Setting, say
 from benchmarks.drift_rules import mean_confidence
+from benchmarks.memory import remembered
 from benchmarks.record import Row, make_row
 from benchmarks.shifts import SHIFTS, Asked, Drawn
 from benchmarks.watched import (
     MONITORING,
+    Division,
     Seen,
     Watched,
     as_window,
@@ -24,12 +26,13 @@ from monitoring.episodes import Patience, advance
 
 
 class Judged(NamedTuple):
-    """A changed window: whether it alarmed, ours and by mean confidence; the accuracy expected and
-    true, that of the reference, and what mean confidence expects."""
+    """A changed window: whether it alarmed, by ours and by mean confidence, and which families
+    did; the accuracy expected, whether its band holds the true one and whether it is marked; the
+    true one, and the mean confidence."""
 
     alarmed: bool
     by_confidence: bool
-    families: tuple[str, ...]
+    families: list[str]
     expected: float
     is_held: bool
     is_unreliable: bool
@@ -51,27 +54,57 @@ def changed(model: Watched, asked: Asked, strength: float, rows: np.ndarray, num
 
 
 def judge_shift(setting: Setting, name: str, strength: float, num_rows: int) -> list[Judged]:
-    model, judged = watched(setting), []
-    for draw in range(setting.options.num_shift_draws):
-        division = divide(model, 200 + draw)
-        for number in range(setting.options.num_shift_windows):
-            rng = np.random.default_rng([draw, 3, number, num_rows])
-            seen = changed(model, SHIFTS[name], strength, division.rows, num_rows, rng)
-            document = check_window(division.baseline, as_window(seen, model.model), None)
-            expected, true = document["accuracy"]["expected"], float(seen.is_right_N.mean())
-            judged.append(
-                Judged(
-                    document["verdict"] == "drift",
-                    mean_confidence(division.reference, seen),
-                    tuple(key for key, one in document["families"].items() if one["shows"]),
-                    expected["value"],
-                    expected["low"] <= true <= expected["high"],
-                    expected["unreliable"],
-                    true,
-                    float(seen.probabilities_NK.max(axis=1).mean()),
-                )
-            )
-    return judged
+    """Every window of a shift; kept, as two cells look at them."""
+    options = setting.options
+    key = {
+        "topic": "drift",
+        "shift": [name, strength, num_rows],
+        "asked": [options.num_given, options.num_shift_draws, options.num_shift_windows],
+        "set": str(options.set),
+    }
+    model = watched(setting)
+
+    def measure() -> list[Judged]:
+        return [
+            judge(model, division_of(model, draw), name, strength, num_rows, [draw, number])
+            for draw in range(options.num_shift_draws)
+            for number in range(options.num_shift_windows)
+        ]
+
+    return [Judged(*one) for one in remembered(key, measure)]
+
+
+_DIVISIONS: dict[tuple[int, int], Division] = {}
+
+
+def division_of(model: Watched, draw: int) -> Division:
+    if (id(model), draw) not in _DIVISIONS:
+        _DIVISIONS[id(model), draw] = divide(model, 200 + draw)
+    return _DIVISIONS[id(model), draw]
+
+
+def judge(
+    model: Watched,
+    division: Division,
+    name: str,
+    strength: float,
+    num_rows: int,
+    seeds: list[int],
+) -> Judged:
+    rng = np.random.default_rng([3, num_rows, *seeds])
+    seen = changed(model, SHIFTS[name], strength, division.rows, num_rows, rng)
+    document = check_window(division.baseline, as_window(seen, model.model), None)
+    expected, true = document["accuracy"]["expected"], float(seen.is_right_N.mean())
+    return Judged(
+        document["verdict"] == "drift",
+        mean_confidence(division.reference, seen),
+        [key for key, one in document["families"].items() if one["shows"]],
+        expected["value"],
+        expected["low"] <= true <= expected["high"],
+        expected["unreliable"],
+        true,
+        float(seen.probabilities_NK.max(axis=1).mean()),
+    )
 
 
 def measure_shifts(setting: Setting, cell: str, num_rows: int) -> Iterator[Row]:
