@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.core.errors import ArtifactError, ParamsError, TilthError
 
@@ -102,18 +102,19 @@ def check(asked: argparse.Namespace) -> int:
     save_json(document, asked.out_check)
     print(f"{asked.out_check}: {document['summary']}")
     if asked.out_report is not None:
-        _report(baseline, window, asked.out_report)
+        _report(baseline, window, document["summary"], asked.out_report)
     return 0
 
 
-def _report(baseline: Any, window: "pd.DataFrame", path: Path) -> None:
+def _report(baseline: "Baseline", window: "pd.DataFrame", said: str, path: Path) -> None:
     from monitoring.baseline import comparable
     from monitoring.reports import make_report, save_report
 
     params = baseline.params
     try:
         tables = comparable(baseline, window)
-        save_report(make_report(*tables, params.num_report_rows, baseline.seed), path)
+        report = make_report(*tables, said, params.num_report_rows, baseline.seed)
+        save_report(report, path)
         print(path)
     except ArtifactError as error:
         # What was found of the window is written, and says why there is nothing to show.
@@ -188,9 +189,10 @@ def load_baseline(reference: Path, model: Path | None, params: "Params", run: "R
     from monitoring.baseline import Baseline
     from tasks.artifacts.tables import load_table
 
+    table = load_table(reference)
     described = load_model(model or reference.with_name("classifier.onnx"))
     try:
-        return Baseline(load_table(reference), described, params, run.seed)
+        return Baseline(table, described, params, run.seed)
     except ArtifactError as error:
         raise ArtifactError(f"{reference}: {error}") from error
 

@@ -32,11 +32,11 @@ class Baseline:
         self.sha256 = content_hash(in_order(table, "image_id"))
         self.width = usual_length(table["embedding"])
         rows, is_used_N = read_rows(table, self.width, len(model.classes))
-        if not is_used_N.all() or len(table) < params.min_rows:
+        if not (self.width and is_used_N.all() and len(table) >= params.min_rows):
             raise ArtifactError(
-                f"the reference has {int(is_used_N.sum()):,} of {len(table):,} rows with an "
-                f"embedding and probabilities of {len(model.classes)} classes; expected all, and "
-                f"at least {params.min_rows:,} (monitoring.min_rows)"
+                f"the reference has {int(is_used_N.sum()):,} of {len(table):,} rows with "
+                f"embeddings of {self.width} numbers and probabilities of {len(model.classes)} "
+                f"classes; expected all, and at least {params.min_rows:,} (monitoring.min_rows)"
             )
         order = np.argsort(table["image_id"].to_numpy(dtype=str), kind="stable")
         self.table, self.rows = table.iloc[order].reset_index(drop=True), rows.take(order)

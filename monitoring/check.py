@@ -35,13 +35,14 @@ def check_window(
     """What is known of a window. `as_of`: when it is checked; None leaves its age alone."""
     params, breaches = baseline.params, check_columns(window)
     judged: dict[str, Any] = {}
-    num_refused = 0
+    num_refused = num_used = 0
     if not breaches:
         window = in_order(window, "prediction_id")
         was_refused_N = refused(window)
         num_refused = int(was_refused_N.sum())
         decoded = window[~was_refused_N]
         rows, is_used_M = read_rows(decoded, baseline.width, len(baseline.model.classes))
+        num_used = int(is_used_M.sum())
         breaches = check_rows(window, is_used_M, baseline.table, baseline.model, params, as_of)
     digest = content_hash(window)
     if not breaches:
@@ -51,7 +52,12 @@ def check_window(
         "as_of": None if as_of is None else as_of.isoformat(),
         "model": {"sha256": baseline.model.sha256, "classes": list(baseline.model.classes)},
         "reference": {"sha256": baseline.sha256, "num_rows": len(baseline.table)},
-        "window": {"sha256": digest, "num_rows": len(window), "num_refused": num_refused},
+        "window": {
+            "sha256": digest,
+            "num_rows": len(window),
+            "num_refused": num_refused,
+            "num_used": num_used,
+        },
         "seed": baseline.seed,
         "params": params.model_dump(),
         "breaches": [breach._asdict() for breach in breaches],
@@ -129,7 +135,7 @@ def summarise(document: Mapping[str, Any]) -> str:
         parts += [f"the window {breach['found']}" for breach in document["breaches"]]
     elif verdict == "waiting":
         least = document["params"]["min_rows"]
-        parts.append(f"{document['window']['num_rows']:,} rows, fewer than {least:,}")
+        parts.append(f"{document['window']['num_used']:,} usable rows, fewer than {least:,}")
     elif verdict != "quiet":
         level = document["params"]["alpha" if verdict == "drift" else "quiet_alpha"]
         parts += [

@@ -8,7 +8,7 @@ M, N values, those of the reference and of the window
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -82,12 +82,12 @@ def compare_measures(name: str, before: pd.Series, now: pd.Series) -> _Compared 
     before_M, now_N = finite(before), finite(now)
     if not len(before_M) or not len(now_N):
         return None
-    tested = ks_2samp(before_M, now_N, method="asymp")
+    tested = _test_gap(before_M, now_N)
     medians = float(np.median(before_M)), float(np.median(now_N))
     is_more = now_N.mean() > before_M.mean()
     less, more = _WORDS.get(name, (f"{name} lower", f"{name} higher"))
     text = f"{more if is_more else less} (median {medians[1]:.3g}, was {medians[0]:.3g})"
-    return _Compared(float(tested.pvalue), float(tested.statistic), text)
+    return _Compared(tested.p_value, tested.statistic, text)
 
 
 def compare_groups(before: pd.Series, now: pd.Series) -> _Compared | None:
@@ -98,13 +98,13 @@ def compare_groups(before: pd.Series, now: pd.Series) -> _Compared | None:
     counts = counts.fillna(0).sort_index()
     if len(counts) < 2 or not counts["before"].sum() or not counts["now"].sum():
         return None
-    p_value = float(chi2_contingency(counts.to_numpy().T, correction=False).pvalue)
+    tested: Any = chi2_contingency(counts.to_numpy().T, correction=False)
     shares = counts / counts.sum()
     change = shares["now"] - shares["before"]
     most = str(change.abs().idxmax())
     text = f"{'more' if change[most] > 0 else 'fewer'} rows where {now.name} is {most}"
     share = f"({shares['now'][most]:.0%}, was {shares['before'][most]:.0%})"
-    return _Compared(p_value, float(change.abs().sum() / 2), f"{text} {share}")
+    return _Compared(float(tested.pvalue), float(change.abs().sum() / 2), f"{text} {share}")
 
 
 def locate(
@@ -116,7 +116,7 @@ def locate(
     far, and no farther than chance takes it.
     """
     before_M = finite(reference[measure])
-    whole = ks_2samp(before_M, finite(window[measure]), method="asymp")
+    whole = _test_gap(before_M, finite(window[measure]))
     best, least = "", whole.statistic / 2
     for name in grouping:
         values = window[name].map(str)
@@ -124,8 +124,8 @@ def locate(
             rest_N = finite(window[measure][values != value])
             if count < _LEAST_ROWS or len(rest_N) < _LEAST_ROWS:
                 continue
-            left = ks_2samp(before_M, rest_N, method="asymp")
-            if left.statistic < least and left.pvalue > 0.05:
+            left = _test_gap(before_M, rest_N)
+            if left.statistic < least and left.p_value > 0.05:
                 best, least = f"{name} is {value}", left.statistic
     return best
 
@@ -137,6 +137,16 @@ def in_words(findings: Sequence[Finding]) -> str:
     ]
     more = len(findings) - len(said)
     return "; ".join([*said, *([f"{more} more columns"] if more else [])])
+
+
+class _Gap(NamedTuple):
+    statistic: float
+    p_value: float
+
+
+def _test_gap(before_M: np.ndarray, now_N: np.ndarray) -> _Gap:
+    tested: Any = ks_2samp(before_M, now_N, method="asymp")
+    return _Gap(float(tested.statistic), float(tested.pvalue))
 
 
 def finite(values: pd.Series) -> np.ndarray:

@@ -4,7 +4,8 @@ probabilities   the largest gap between the distributions of a class's probabili
                 (Kolmogorov and Smirnov's statistic, at quantiles, largest over the classes)
 embeddings      maximum mean discrepancy (Gretton et al., A kernel two-sample test, 2012) by random
                 Fourier features (Rahimi and Recht, 2007)
-outliers        rise of the share of rows far from their nearest in the reference
+outliers        rise of the share of rows far from their nearest in the reference (Sun et al.,
+                Out-of-distribution detection with deep nearest neighbors, 2022)
 classes         χ² of the predicted classes
 
 What is far, and on which scale, is learnt from a part of the reference that is then set aside, so
@@ -19,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 
 from monitoring.params import Floors, Params
 from monitoring.permutations import Question, Sums, ask
 from monitoring.rows import Rows, sample_rows
-from tasks.core.neighbours import Space
 
 FAMILIES = ("probabilities", "embeddings", "outliers", "classes")
 _NUM_CUTS = 64
@@ -52,12 +53,11 @@ class Fitted:
         self._mean_D = embeddings_ND.mean(axis=0)
         sd_D = embeddings_ND.std(axis=0)
         self._sd_D = np.where(sd_D > 1e-6, sd_D, 1.0)
-        self._num_neighbours = params.num_neighbours
         places_ND = self.place(embeddings_ND)
-        self._space = Space(places_ND)
-        rows = np.arange(len(places_ND))
-        own = self._space.find_nearest_others(rows, params.num_neighbours)
-        self.own_distance_N = own.distance_MJ.mean(axis=1)
+        num_neighbours = min(params.num_neighbours, len(places_ND) - 1)
+        self._nearest = NearestNeighbors(n_neighbors=num_neighbours, algorithm="brute")
+        # Without rows to ask about, a row is no neighbour of itself.
+        self.own_distance_N = self._nearest.fit(places_ND).kneighbors()[0].mean(axis=1)
         self.reach = float(np.quantile(self.own_distance_N, 1 - params.outlier_fraction))
         rng = np.random.default_rng([seed, 1])
         width = typical_distance(places_ND[:1000])
@@ -66,13 +66,13 @@ class Fitted:
 
     def place(self, embeddings_MD: np.ndarray) -> np.ndarray:
         """On the scale of the reference's standard deviations."""
-        places_MD = (embeddings_MD - self._mean_D) / self._sd_D
+        with np.errstate(over="ignore"):
+            places_MD = (embeddings_MD - self._mean_D) / self._sd_D
         return np.clip(places_MD, -_REACH, _REACH).astype(np.float32)
 
     def distances(self, embeddings_MD: np.ndarray) -> np.ndarray:
-        """Mean cosine distance (M,) to the nearest rows that were set aside."""
-        found = self._space.find_nearest(self.place(embeddings_MD), self._num_neighbours)
-        return found.distance_MJ.mean(axis=1)
+        """Mean distance (M,) to the nearest rows that were set aside."""
+        return self._nearest.kneighbors(self.place(embeddings_MD))[0].mean(axis=1)
 
     def waves(self, embeddings_MD: np.ndarray) -> np.ndarray:
         """Random Fourier features (M, 2F), whose products are Gaussian kernels."""

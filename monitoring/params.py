@@ -38,7 +38,7 @@ class Params(Section):
     alpha: Level
     quiet_alpha: Level
     floors: Floors
-    num_permutations: Annotated[int, Field(ge=99)]
+    num_permutations: PositiveInt
     num_frequencies: PositiveInt
     fit_fraction: Annotated[float, Field(gt=0, lt=1)]
     num_neighbours: PositiveInt
@@ -53,6 +53,11 @@ class Params(Section):
         if self.quiet_alpha < self.alpha:
             raise ValueError(
                 f"quiet_alpha {self.quiet_alpha}: expected at least alpha, {self.alpha}"
+            )
+        if (least := 4 / self.alpha - 1) > self.num_permutations:
+            raise ValueError(
+                f"num_permutations {self.num_permutations}: expected {least:g} or more, with fewer "
+                f"none of four families can reach alpha {self.alpha}"
             )
         return self
 

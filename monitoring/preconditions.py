@@ -37,7 +37,7 @@ def check_columns(window: pd.DataFrame) -> list[Breach]:
         return [Breach("schema", f"has several columns of one name: {twice[:10]}")]
     if not isinstance(window["predicted_at"].dtype, pd.DatetimeTZDtype) and len(window):
         kind = window["predicted_at"].dtype
-        return [Breach("schema", f"predicted_at is of {kind}, expected timestamps in UTC")]
+        return [Breach("schema", f"has predicted_at of {kind}, expected timestamps in UTC")]
     if window["prediction_id"].isna().any():
         return [Breach("schema", "has predictions without an id")]
     if num := int(window["prediction_id"].duplicated().sum()):

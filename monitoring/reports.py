@@ -1,4 +1,4 @@
-"""A report by Evidently on one window, to look at: it decides nothing.
+"""A report by Evidently on one window, to look at: what it finds decides nothing.
 
 Evidently writes a page of some megabytes, most of it one bundle of JavaScript, with data that a
 label `</script>` breaks out of. Here the data stand in a page of our own, escaped, under a policy
@@ -7,6 +7,7 @@ that lets nothing else run or load; the bundle is a file beside it, which all re
 
 import base64
 import hashlib
+import html
 import json
 import re
 import sys
@@ -38,6 +39,7 @@ _PAGE = """<!DOCTYPE html>
 <title>A window beside its reference</title>
 </head>
 <body>
+<p>{said}</p>
 <div id="root"></div>
 <script>{data}</script>
 <script src="{bundle}"></script>
@@ -65,21 +67,26 @@ def save_report(report: Report, path: Path) -> None:
 
 
 def make_report(
-    reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[str], most: int, seed: int
+    reference: pd.DataFrame,
+    window: pd.DataFrame,
+    columns: Sequence[str],
+    said: str,
+    most: int,
+    seed: int,
 ) -> Report:
-    """`most` rows of either, at random. Both have a column `predicted` and one `confidence`.
+    """`most` rows of either, at random. Both have a column `predicted` and one `confidence`. What
+    the check `said` stands above, as Evidently judges columns one by one, by rules of its own.
 
     Raises ArtifactError where there is nothing to compare.
     """
-    tables = [
+    drawn = [
         table.iloc[sample_rows(len(table), most, [seed, side])].reset_index(drop=True)
         for side, table in enumerate((reference, window))
     ]
-    kept = ["predicted", "confidence", *columns]
-    before, now = shown_columns(*tables, kept)
+    before, now = shown_columns(drawn[0], drawn[1], ["predicted", "confidence", *columns])
     if before.empty or not len(before.columns):
         raise ArtifactError("no report: the window and the reference have no column in common")
-    return build_page(run_evidently(before, now))
+    return build_page(run_evidently(before, now), said)
 
 
 def shown_columns(
@@ -128,14 +135,14 @@ def run_evidently(reference: pd.DataFrame, window: pd.DataFrame) -> str:
         cat_method="chisquare",
         threshold=_LEVEL,
     )
-    datasets = [Dataset.from_pandas(table, definition) for table in (window, reference)]
+    now, before = (Dataset.from_pandas(table, definition) for table in (window, reference))
     with warnings.catch_warnings():
         # Of constant columns and of pandas to come; nothing that could be mended here.
         warnings.simplefilter("ignore")
-        return Evidently([preset]).run(*datasets).get_html_str(as_iframe=False)
+        return Evidently([preset]).run(now, before).get_html_str(as_iframe=False)
 
 
-def build_page(evidently: str) -> Report:
+def build_page(evidently: str, said: str) -> Report:
     """The same as a page of our own.
 
     Raises ArtifactError where Evidently writes another page than expected.
@@ -157,7 +164,8 @@ def build_page(evidently: str) -> Report:
             "form-action 'none'",
         ]
     )
-    page = _PAGE.format(policy=policy, data=data, bundle=name, start=_START)
+    said = html.escape(f"{said}. Below: columns of a sample, judged one by one by Evidently.")
+    page = _PAGE.format(policy=policy, said=said, data=data, bundle=name, start=_START)
     return Report(page, name, bundle)
 
 

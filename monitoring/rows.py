@@ -5,7 +5,7 @@ N rows, D width of the embedding, K classes
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def content_hash(table: pd.DataFrame) -> str:
     """
     places = np.argsort(np.array(table.columns, dtype=str), kind="stable")
     try:
-        columns = [pa.array(table.iloc[:, place], from_pandas=True) for place in places]
+        columns = [arrow_column(table.iloc[:, place]) for place in places]
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ArtifactError(f"a column has cells of several kinds: {error}") from error
     plain = pa.Table.from_arrays(columns, [str(table.columns[place]) for place in places])
@@ -105,6 +105,15 @@ def content_hash(table: pd.DataFrame) -> str:
     with pa.ipc.new_stream(_Digested(digest), plain.schema) as stream:
         stream.write_table(plain)
     return digest.hexdigest()
+
+
+def arrow_column(cells: pd.Series) -> Any:
+    try:
+        return pa.array(cells, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Arrays of several widths of float, as where windows of several writers were joined.
+        plain = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
+        return pa.array(plain, from_pandas=True)
 
 
 class _Digested:

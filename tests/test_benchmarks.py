@@ -12,6 +12,7 @@ from benchmarks import (
     augmentation_audit,
     cleanvision,
     data_path,
+    drift,
     duplicates,
     explanations,
     export,
@@ -68,6 +69,7 @@ TOPICS = {
     "explanations": explanations.CELLS,
     "export": export.CELLS,
     "slices": slices.CELLS,
+    "drift": drift.CELLS,
 }
 
 

@@ -48,15 +48,20 @@ def sums_of(features_NF: Any, num_group: int) -> Sums:
     return Sums(*totals, len(group), len(others))
 
 
+def widest(table: np.ndarray, num_group: int) -> float:
+    tested: list[Any] = [ks_2samp(one[:num_group], one[num_group:]) for one in table.T]
+    return max(one.statistic for one in tested)
+
+
 def test_the_largest_gap_is_that_of_kolmogorov_and_smirnov() -> None:
     rng = np.random.default_rng(0)
     # As many rows as there are cuts, so that every value may be one.
     table = rng.dirichlet([1.0, 2.0, 1.0], size=60)
-    exact = max(ks_2samp(table[:20, k], table[20:, k]).statistic for k in range(3))
+    exact = widest(table, 20)
     assert largest_gap(sums_of(levels_of(table), 20), 3)[0] == pytest.approx(exact)
     # With many rows, all but the values between two cuts are told apart.
     table = rng.dirichlet([1.0, 2.0, 1.0], size=3000)
-    exact = max(ks_2samp(table[:1000, k], table[1000:, k]).statistic for k in range(3))
+    exact = widest(table, 1000)
     found = largest_gap(sums_of(levels_of(table), 1000), 3)[0]
     assert exact - 1.5 / 64 < found <= exact + 1e-12
 
@@ -64,8 +69,8 @@ def test_the_largest_gap_is_that_of_kolmogorov_and_smirnov() -> None:
 def test_chi_square_is_that_of_the_table_of_counts() -> None:
     codes = np.random.default_rng(0).choice(5, 300, p=[0.4, 0.3, 0.2, 0.1, 0.0])
     table = np.stack([np.bincount(codes[:100], minlength=5), np.bincount(codes[100:], minlength=5)])
-    exact = chi2_contingency(table[:, :4], correction=False).statistic
-    assert chi_square(sums_of(np.eye(5)[codes], 100))[0] == pytest.approx(exact)
+    exact: Any = chi2_contingency(table[:, :4], correction=False)
+    assert chi_square(sums_of(np.eye(5)[codes], 100))[0] == pytest.approx(exact.statistic)
 
 
 def test_the_discrepancy_is_that_of_a_gaussian_kernel() -> None:
@@ -102,10 +107,12 @@ def test_holm_rejects_step_by_step(p_values: list[float], alpha: float) -> None:
 def test_p_values_are_valid_against_one_small_reference_after_another() -> None:
     found: dict[str, list[float]] = {name: [] for name in FAMILIES}
     alarms = 0
-    for seed in range(250):
+    for seed in range(150):
         reference = rows_of(a_reference(160, seed=10_000 + seed))
         window = rows_of(a_window(80, seed=20_000 + seed))
-        families = against(reference, window, seed, num_permutations=99, num_frequencies=16)
+        families = against(
+            reference, window, seed, num_permutations=99, num_frequencies=16, alpha=0.05
+        )
         for name, family in families.items():
             found[name].append(family.p_value)
         alarms += min(family.adjusted for family in families.values()) <= 0.05
@@ -114,8 +121,8 @@ def test_p_values_are_valid_against_one_small_reference_after_another() -> None:
     for p_values in found.values():
         for level in (0.05, 0.1, 0.3):
             share = np.mean(np.array(p_values) <= level + 1e-9)
-            assert share <= level + 3 * np.sqrt(level * (1 - level) / 250)
-    assert alarms / 250 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 250)
+            assert share <= level + 3 * np.sqrt(level * (1 - level) / 150)
+    assert alarms / 150 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_planted_changes_show(change: dict[str, Any], family: str) -> None:
 
 
 def test_a_change_below_the_floor_is_no_alarm_however_sure() -> None:
-    reference, window = rows_of(a_reference(6000)), rows_of(a_window(6000, shift=0.12))
+    reference, window = rows_of(a_reference(6000)), rows_of(a_window(6000, shift=0.2))
     floors = dict.fromkeys(FAMILIES, 1.5)
     assert against(reference, window)["embeddings"].adjusted <= 0.01
     assert not any(one.shows(0.5) for one in against(reference, window, floors=floors).values())
@@ -147,8 +154,10 @@ def test_a_window_that_is_the_reference_shows_nothing() -> None:
     reference = rows_of(a_reference(400))
     divided = divide(reference, some_params(), 0)
     found = compare(divided, divided.others, some_params(), [0])
-    assert {family.p_value for family in found.values()} == {1.0}
     assert {family.effect for family in found.values()} == {0.0}
+    # A share may also fall, by chance as often as it rises.
+    assert found.pop("outliers").p_value > 0.5
+    assert {family.p_value for family in found.values()} == {1.0}
 
 
 def test_constant_columns_tell_nothing_and_break_nothing() -> None:
@@ -170,7 +179,7 @@ def test_any_finite_embedding_gives_a_p_value(scale: float, num_rows: int, num_w
         np.clip(rng.normal(size=(num_window, 2)) * scale, -3e38, 3e38).astype(np.float32),
         rng.dirichlet([1, 1], num_window),
     )
-    for family in against(near, far, num_permutations=99).values():
+    for family in against(near, far, num_permutations=399).values():
         assert 0 < family.p_value <= 1 and np.isfinite(family.effect)
 
 

@@ -5,11 +5,8 @@ import pytest
 from scipy import sparse
 from scipy.stats import hypergeom, kstest
 
+from monitoring.drift import discrepancy, rise
 from monitoring.permutations import Question, Sums, ask
-
-
-def rise(sums: Sums) -> np.ndarray:
-    return sums.gap_PF[:, 0]
 
 
 def test_the_first_dealing_is_the_group_and_all_have_its_size() -> None:
@@ -62,6 +59,10 @@ def test_p_values_are_uniform_where_nothing_differs() -> None:
 
 
 def test_what_is_the_same_in_every_row_tells_nothing() -> None:
-    features_NF = np.full((500, 2), 0.1, dtype=np.float32)
-    answer = ask({"a": Question(features_NF, rise)}, np.arange(500) < 100, 199, [0])["a"]
-    assert answer.p_value == 1.0
+    """Although sums in another order differ in their last digits."""
+    is_group_N = np.arange(500) < 100
+    questions = {
+        "share": Question(np.ones((500, 1), dtype=np.float32), rise),
+        "waves": Question(np.full((500, 2), 0.1, dtype=np.float32), discrepancy),
+    }
+    assert {one.p_value for one in ask(questions, is_group_N, 199, [0]).values()} == {1.0}

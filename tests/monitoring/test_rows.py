@@ -72,6 +72,13 @@ def test_a_hash_is_of_the_cells_alone(tmp_path: Path) -> None:
     assert len({content_hash(table) for table in (one, changed, renamed, one[:49])}) == 4
 
 
+def test_windows_of_several_writers_have_a_hash() -> None:
+    table = a_window(4)
+    wide = table.assign(embedding=[cell.astype(np.float64) for cell in table["embedding"]])
+    mixed = pd.concat([table[:2], wide[2:]])
+    assert content_hash(mixed) == content_hash(mixed) != content_hash(mixed[:3])
+
+
 def test_a_column_of_several_kinds_is_told() -> None:
     with pytest.raises(ArtifactError, match="cells of several kinds"):
         content_hash(pd.DataFrame({"a": [1, "b", [2.0]]}))

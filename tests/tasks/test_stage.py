@@ -40,7 +40,7 @@ def project(tmp_path_factory) -> Path:
     """The code and the graph as they stand, to be given other params."""
     project = tmp_path_factory.mktemp("project")
     compiled = shutil.ignore_patterns("__pycache__")
-    for package in ("tasks", "expectations", "pages"):
+    for package in ("tasks", "expectations", "pages", "monitoring"):
         shutil.copytree(ROOT / package, project / package, ignore=compiled)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, project / name)
@@ -87,6 +87,7 @@ def mistaken(project) -> tuple[int, str]:
     params["finetune"]["optimiser"]["learning_rte"] = 0.5
     params["finetune"]["loss"]["name"] = "hinge"
     params["promote"]["change"] = {}
+    params["monitoring"]["alpha"] = 1.0
     params["finetun"] = {}
     del params["export"]
     return check(project, params)
@@ -122,6 +123,7 @@ def test_mistakes_end_with_status_1_in_one_message(mistaken):
         "finetune.optimiser.learning_rate: Field required",
         "finetune.loss: Input tag 'hinge' found using 'name' does not match any of the expected",
         "promote.change: Dictionary should have at least 1 item",
+        "monitoring.alpha: Input should be less than 1 (given: 1.0)",
     ],
 )
 def test_every_mistake_has_a_line_that_names_its_place(mistaken, line):
