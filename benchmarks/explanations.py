@@ -37,6 +37,7 @@ from tasks.explanations import check_methods
 
 PLANTED_CLASS, COLOUR = 3, (255, 0, 200)
 TEST_FRACTION, RATE = 0.25, 0.003
+EPOCHS = 15  # of a pretraining that no net here goes through
 
 
 class Taught(NamedTuple):
@@ -164,7 +165,7 @@ def shortcut_rows(cell: str, pictures: Pictures, setting: Setting) -> Iterator[R
 
 def photographs(setting: Setting) -> Pictures:
     assert setting.cifar10 is not None
-    return cifar10(setting.cifar10, setting.options.num_images, 1, setting.options.precision)
+    return cifar10(setting.cifar10, setting.options.num_images, EPOCHS, setting.options.precision)
 
 
 def measure_stage(setting: Setting) -> Iterator[Row]:

@@ -109,12 +109,10 @@ def _group(explained: Explained, group: Group) -> list[Block]:
         _NAMES[name] + ("" if methods[name]["passed"] else " ✕ failed")
         for name in explained.methods
     ]
-    caption = (
-        f"Test rows, and where the reasons for what is said of them lie: {len(group.examples)}"
-    )
+    caption = f"Where the reasons lie, test rows: {len(group.examples)}"
     if len(group.examples) < group.num_chosen:
-        caption += f" (of {group.num_chosen}, as no more fit)"
-    return [Gallery(["given and said", "image", *columns], group.examples, f"{caption} test rows.")]
+        caption += f" of {group.num_chosen}, as no more fit"
+    return [Gallery(["given and said", "image", *columns], group.examples, f"{caption}.")]
 
 
 def check_blocks(document: Mapping[str, Any]) -> list[Block]:

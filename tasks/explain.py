@@ -100,13 +100,16 @@ def main(
     usable = [one for one in params.methods if "unavailable" not in document["methods"][one.name]]
     groups = show_examples(subject, usable, pixels, known, said, classes, params, seed)
     names = [method.name for method in usable]
-    page = render_page(
+    save_text(draw_page(Explained(document, names, groups, draw_scale(*_SCALE))), out_page)
+
+
+def draw_page(explained: Explained) -> str:
+    return render_page(
         "Explanations",
         "Why the model says what it says of test rows, and which of the reasons can be trusted.",
-        explain_sections(Explained(document, names, groups, draw_scale(*_SCALE))),
-        explain_notice(document),
+        explain_sections(explained),
+        explain_notice(explained.document),
     )
-    save_text(page, out_page)
 
 
 def find_known(wanted: pd.Series, manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
