@@ -35,7 +35,7 @@ def test_a_method_for_a_tail_is_params_of_the_stage(name: str) -> None:
         assert params.loss.class_weights.from_epoch == 25
 
 
-def test_methods_see_as_many_images_and_samplers_balance(tmp_path: Path) -> None:
+def test_a_sampler_balances_classes_and_none_takes_rows_as_they_are(tmp_path: Path) -> None:
     codes = np.repeat(np.arange(10), [100, 60, 40, 20, 10, 5, 4, 3, 2, 1])
     rows = np.arange(len(codes))
     save_pixels(np.zeros((len(codes), 8, 8, 3), np.uint8), tmp_path / "a.npy")
