@@ -71,9 +71,8 @@ class Ground(NamedTuple):
         """What the net says of the images at `rows`."""
         return run_net(net, self.pixels, rows, CPU, self.precision).argmax(axis=1)
 
-    def accuracy(self, net: Classifier) -> float:
-        """On test images."""
-        return float((self.classes(net, self.test) == self.codes_N[self.test]).mean())
+    def accuracy(self, net: Classifier, rows: np.ndarray) -> float:
+        return float((self.classes(net, rows) == self.codes_N[rows]).mean())
 
 
 @contextmanager
@@ -93,7 +92,6 @@ class Taught(NamedTuple):
     last: Classifier
     chosen: Classifier
     chosen_epoch: int
-    val_loss: float
 
 
 def params_of(epochs: int, **changed: Any) -> finetune.Params:
@@ -128,4 +126,4 @@ def teach(
             last.append(copy.deepcopy(net))
 
     training.run(watch)
-    return Taught(last[0], classifier, training.best["epoch"], training.best["value"])
+    return Taught(last[0], classifier, training.best["epoch"])

@@ -79,8 +79,8 @@ def measure_seed(percent: int, seed: int, setting: Setting) -> dict[str, float]:
             given = ground.labelled(ground.train, augmentation, codes_N, weights)
             params = params_of(options.epochs, initialisation="always")
             taught = teach(encoder, ground, given, params, seed)
-            found[f"{name}, last"] = ground.accuracy(taught.last)
-            found[f"{name}, chosen"] = ground.accuracy(taught.chosen)
+            found[f"{name}, last"] = ground.accuracy(taught.last, ground.test)
+            found[f"{name}, chosen"] = ground.accuracy(taught.chosen, ground.test)
             found[f"{name}, epoch"] = taught.chosen_epoch
     say(f"{percent} % wrong, seed {seed}: {found}")
     return found
