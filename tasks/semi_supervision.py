@@ -62,23 +62,19 @@ class SemiSupervision(Classification):
         unlabelled = unlabelled[self.labelled.weights[unlabelled] > 0]
         refuse_unfit(how, self.labelled, unlabelled, self.loss_of.settings)
         pixels, device = self.labelled.pixels, self.place.device
-        strong = build_policy(how.strong, pixels.image_shape)
-        self.how = how
-        self.weak, self.strong = (
-            make_views(pixels, policy, 1, seed, where, device)
-            for policy in (self.labelled.policy, strong)
-        )
+        policy = build_policy(how.strong, pixels.image_shape)
+        self.how, self.strong = how, make_views(pixels, policy, 1, seed, where, device)
         self.source = Pairs(
-            self.source, self.weak.source, self.strong.source, unlabelled, how.ratio, seed
+            self.source, self.views.source, self.strong.source, unlabelled, how.ratio, seed
         )
 
     def forward(self, part: Part, *tensors: Tensor) -> Outcome:
         *labelled, weak, strong = tensors
         places = self.source.beside(part)
-        # First, as what autocast remembers of weights without gradients would have none here.
+        # First: dropout draws for them what it would if they were alone.
         outcome = super().forward(part, *labelled)
         with predicting(self.net):
-            weak_UK = self.net(*self.weak.draw(places.weak, weak)).float()
+            weak_UK = self.net(*self.views.draw(places.weak, weak)).float()
         with keeping_statistics(self.net):
             strong_UK = self.net(*self.strong.draw(places.strong, strong)).float()
         # What the loop weighs parts by is the weight of their labelled rows.

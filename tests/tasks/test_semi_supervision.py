@@ -9,11 +9,15 @@ import torch
 
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.images import Images
+from tasks.core.batches import Part
 from tasks.core.encoder import Classifier, Encoder
 from tasks.core.errors import ParamsError
+from tasks.core.fixmatch import rows_beside
+from tasks.core.policy import Transform, build_policy
 from tasks.finetune import finetune
 from tasks.labelled import Labelled
 from tasks.learning import Training
+from tasks.lesson import Outcome
 from tests.nets import tiny
 from tests.tasks.brightness import ADAMW, NOBODY, PLACE, SEED, labelled, make_pixels, params
 
@@ -65,25 +69,52 @@ def test_rows_without_a_say_change_nothing_to_the_byte(pixels, changed):
     assert_same_bytes(silent, alone)
 
 
+def begin(training: Training) -> tuple[Part, Outcome]:
+    """The first part, and what comes of it."""
+    lesson, part = training.lesson, next(training._parts())
+    lesson.begin_epoch(1)
+    tensors = (torch.from_numpy(array) for array in lesson.source(part))
+    return part, training.outcome_of(part, *tensors)
+
+
+def largest_gradients(training: Training) -> dict[str, torch.Tensor]:
+    """Of each parameter."""
+    training.fabric.backward(begin(training)[1].loss)
+    return {name: one.grad.abs().max() for name, one in training.lesson.net.named_parameters()}
+
+
+@pytest.mark.parametrize("augmentation", ["host", "device"])
+def test_weak_and_strong_views_are_of_the_same_rows_and_drawn_apart(pixels, augmentation):
+    noisy = build_policy([Transform(**NOISE)], pixels.image_shape)
+    training = train(few(pixels)._replace(policy=noisy), FIXMATCH, augmentation=augmentation)
+    seen: list[np.ndarray] = []
+    training.lesson.net.register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].numpy().astype(int))
+    )
+    part, _ = begin(training)
+    learnt, weak, strong = seen
+    rows = rows_beside(part, UNLABELLED, 3, SEED).weak.own_rows
+    for view, shown in ((learnt, part.rows), (weak, rows), (strong, rows)):
+        changed_N = np.abs(view - pixels[shown]).mean(axis=(1, 2, 3))
+        # Noise moves a level by 25 at most on average, and other classes are 90 away.
+        assert (changed_N > 0).all() and (changed_N < 30).all()
+    noise = [view - pixels[rows] for view in (weak, strong)]
+    middle = (pixels[rows] > 60) & (pixels[rows] < 190)
+    assert np.corrcoef(noise[0][middle], noise[1][middle])[0, 1] < 0.2
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_all_layers_learn_from_rows_without_labels(pixels, precision):
-    """Labelled rows that weigh next to nothing beside one that is another's alone: what moves the
-    net is what it is sure of."""
-    place = PLACE._replace(precision=precision)
-    training = train(few(pixels), {**FIXMATCH, "threshold": 0.0, "weight": 1e6}, place=place)
-    silent = train(few(pixels), {**FIXMATCH, "weight": 0.0}, place=place)
-    gradients = []
-    for one in (training, silent):
-        one.optimisation.step = lambda: None  # type: ignore[method-assign]
-        one.history.append({})
-        stream = one.lesson.source
-        part = next(one._parts())
-        tensors = [torch.from_numpy(array) for array in stream(part)]
-        one.lesson.begin_epoch(1)
-        one.fabric.backward(one.outcome_of(part, *tensors).loss)
-        gradients.append({n: p.grad.abs().max() for n, p in one.lesson.net.named_parameters()})
-    for name, largest in gradients[0].items():
-        assert largest > 1e3 * gradients[1][name].clamp_min(1e-6), name
+    loud, silent = (
+        train(
+            few(pixels), {**FIXMATCH, "threshold": 0.0, "weight": weight},
+            place=PLACE._replace(precision=precision),
+        )
+        for weight in (1e6, 0.0)
+    )  # fmt: skip
+    theirs = largest_gradients(silent)
+    for name, largest in largest_gradients(loud).items():
+        assert largest > 1e3 * theirs[name].clamp_min(1e-6), name
 
 
 def test_it_learns_from_them_and_tells_how_sure_it_is(pixels):
