@@ -47,12 +47,15 @@ class Data(NamedTuple):
 
     def few(self, num_labels: int, seed: int) -> Part:
         """Train images of which the labels are known, as many of each class."""
+        return self.train.take(self.few_rows(num_labels, seed))
+
+    def few_rows(self, num_labels: int, seed: int) -> np.ndarray:
         rng = np.random.default_rng([seed, num_labels])
         rows = [
             rng.permutation(np.flatnonzero(self.train.labels_N == label))
             for label in range(NUM_CLASSES)
         ]
-        return self.train.take(np.concatenate([r[: num_labels // NUM_CLASSES] for r in rows]))
+        return np.concatenate([r[: num_labels // NUM_CLASSES] for r in rows])
 
 
 @cache

@@ -21,19 +21,15 @@ import numpy as np
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score
 
+from benchmarks import encoders
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.pictures import NUM_CLASSES, Pictures, cifar10, digits, new_encoder, plant
 from benchmarks.record import ROOT, Row, make_row
 from benchmarks.rivals import CPU, NUM_FOLDS, net_probabilities, svm_probabilities
-from benchmarks.workspace import temporary_folder
-from tasks import pretrain
 from tasks.artifacts.documents import load_yaml
-from tasks.artifacts.images import Images, save_pixels
 from tasks.core.inference import Place
 from tasks.core.label_quality import choose_judge, out_of_fold_logits, score_labels
 from tasks.core.looks import Look, look_at
-from tasks.core.params import Run
-from tasks.core.yardstick import Yardstick
 
 METHODS = {"": "self_confidence", ", all by margin": "normalized_margin"}
 
@@ -58,22 +54,13 @@ def embed(pictures: Pictures, seed: int) -> Embedded:
 
 
 def _embed(pictures: Pictures, seed: int) -> Embedded:
-    rows = np.arange(len(pictures.labels_N))
-    # Labels are shown to nobody; the yardstick wants some.
-    few, nothing = rows[:64], np.zeros(64, dtype=int)
-    yardstick = Yardstick(few, nothing, few, nothing)
-    with temporary_folder() as folder:
-        save_pixels(pictures.images_NHWC, folder / "images.npy")
-        pixels = Images(folder)
-        started = time.perf_counter()
-        encoder = new_encoder(pictures, seed)
-        run = Run.model_validate(
-            {"seed": seed, "num_threads": 1, "precision": pictures.precision, "device": "cpu"}
-        )
-        pretrain.pretrain(encoder, pixels, rows, yardstick, pictures.pretraining, run).run()
-        looks = load_yaml(ROOT / "params.yaml")["audit"]["looks"]
-        seen = look_at(encoder, looks, pixels, len(rows), Place(CPU, pictures.precision))
-        return Embedded(seen, time.perf_counter() - started)
+    started = time.perf_counter()
+    encoder, images_NHWC = new_encoder(pictures, seed), pictures.images_NHWC
+    encoders.teach(encoder, images_NHWC, pictures.pretraining, seed, pictures.precision)
+    looks = load_yaml(ROOT / "params.yaml")["audit"]["looks"]
+    place = Place(CPU, pictures.precision)
+    seen = look_at(encoder, looks, images_NHWC, len(images_NHWC), place)
+    return Embedded(seen, time.perf_counter() - started)
 
 
 def our_scores(seen: Mapping[Look, np.ndarray], labels_N: np.ndarray, seed: int) -> np.ndarray:
@@ -102,7 +89,7 @@ class Found(NamedTuple):
 
 
 def find(pictures: Pictures, fraction: float, seed: int) -> Found:
-    labels_N = plant(pictures, fraction, seed)
+    labels_N = plant(pictures.images_NHWC, pictures.labels_N, fraction, seed)
     is_wrong_N = labels_N != pictures.labels_N
     embedded = embed(pictures, seed)
     started = time.perf_counter()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from benchmarks import encoders
 from benchmarks.record import ROOT
 from tasks import augment, pretrain
 from tasks.artifacts.documents import load_yaml
@@ -100,20 +100,16 @@ def nearest_classes(images_NHWC: np.ndarray, labels_N: np.ndarray) -> np.ndarray
     return distances.argmin(axis=1)
 
 
-def plant(pictures: Pictures, fraction: float, seed: int) -> np.ndarray:
+def plant(images_NHWC: np.ndarray, labels_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Labels of which `fraction` are those of their class's nearest class, (N,)."""
-    wrong = np.random.default_rng([seed, 1]).permutation(len(pictures.labels_N))
+    wrong = np.random.default_rng([seed, 1]).permutation(len(labels_N))
     wrong = wrong[: round(fraction * len(wrong))]
-    nearest = nearest_classes(pictures.images_NHWC, pictures.labels_N)
-    labels = pictures.labels_N.copy()
-    labels[wrong] = nearest[labels[wrong]]
-    return labels
+    planted_N = labels_N.copy()
+    planted_N[wrong] = nearest_classes(images_NHWC, labels_N)[labels_N[wrong]]
+    return planted_N
 
 
 def new_encoder(pictures: Pictures, seed: int) -> Encoder:
-    torch.manual_seed(seed)
-    levels = pictures.images_NHWC / np.float32(255)
-    mean, std = levels.mean(axis=(0, 1, 2)), levels.std(axis=(0, 1, 2))
-    architecture, size = pictures.pretraining.architecture, pictures.images_NHWC.shape[1]
+    architecture = pictures.pretraining.architecture
     assert isinstance(architecture, Convolutional)
-    return Encoder(architecture, mean.tolist(), std.tolist(), size)
+    return encoders.new_encoder(pictures.images_NHWC, architecture, seed)

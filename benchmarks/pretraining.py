@@ -20,9 +20,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
-
+from benchmarks import encoders
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.few_labels import (
     RATES,
@@ -38,15 +36,11 @@ from benchmarks.memory import remembered
 from benchmarks.pictures import CIFAR10_PRETRAIN
 from benchmarks.planted import judge_planted
 from benchmarks.record import ROOT, Row, make_row
-from benchmarks.workspace import temporary_folder
 from tasks import pretrain
 from tasks.artifacts.documents import load_yaml
-from tasks.artifacts.images import Images, save_pixels
 from tasks.core.architecture import Convolutional
 from tasks.core.embeddings import knn_accuracy
 from tasks.core.encoder import Encoder
-from tasks.core.params import Run
-from tasks.core.yardstick import Yardstick
 
 NARROW = {"projector_width": 128, "projection_width": 64}
 WIDE = {"projector_width": 256, "projection_width": 256}
@@ -87,27 +81,14 @@ def params_of(name: str, epochs: int) -> pretrain.Params:
 
 
 def new_encoder(part: Part, seed: int) -> Encoder:
-    torch.manual_seed(seed)
-    levels = part.images_NHWC / np.float32(255)
-    mean, std = levels.mean(axis=(0, 1, 2)), levels.std(axis=(0, 1, 2))
     architecture = params_of("simclr", 1).architecture
     assert isinstance(architecture, Convolutional)
-    return Encoder(architecture, mean.tolist(), std.tolist(), part.images_NHWC.shape[1])
+    return encoders.new_encoder(part.images_NHWC, architecture, seed)
 
 
 def teach(encoder: Encoder, part: Part, name: str, epochs: int, seed: int, precision: str) -> None:
     """Without labels, in place, as the stage does it."""
-    rows, few = np.arange(len(part.labels_N)), np.arange(64)
-    # Labels are shown to nobody; the yardstick wants some.
-    yardstick = Yardstick(few, np.zeros(64, dtype=int), few, np.zeros(64, dtype=int))
-    run = Run.model_validate(
-        {"seed": seed, "num_threads": 1, "precision": precision, "device": "cpu"}
-    )
-    with temporary_folder() as folder:
-        save_pixels(part.images_NHWC, folder / "images.npy")
-        params = params_of(name, epochs)
-        training = pretrain.pretrain(encoder, Images(folder), rows, yardstick, params, run)
-        training.run(lambda entry: say(f"{name}, seed {seed}: {entry}"))
+    encoders.teach(encoder, part.images_NHWC, params_of(name, epochs), seed, precision)
 
 
 def measure_encoder(encoder: Encoder, data: Data, seed: int) -> dict[str, float]:

@@ -92,7 +92,11 @@ class Classification(Lesson):
         return Outcome(loss, right_N.float().mean())
 
     def measure(self, net: nn.Module) -> dict[str, float]:
-        scores = val_scores(net, self.labelled, self.place)
+        return self.score(run_net(net, self.labelled.pixels, self.labelled.val, *self.place))
+
+    def score(self, logits_NK: np.ndarray) -> dict[str, float]:
+        """What the net is worth, by its logits of val rows."""
+        scores = _scores(logits_NK, self.labelled)
         return {
             "val_loss": scores["log_loss"],
             "val_balanced_accuracy": scores["balanced_accuracy"],
@@ -120,5 +124,8 @@ def calibrate(net: nn.Module, labelled: Labelled, max_error: float, place: Place
 
 
 def val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:
-    logits_NK = run_net(net, labelled.pixels, labelled.val, *place)
+    return _scores(run_net(net, labelled.pixels, labelled.val, *place), labelled)
+
+
+def _scores(logits_NK: np.ndarray, labelled: Labelled) -> dict[str, float]:
     return measure_predictions(labelled.codes[labelled.val], softmax(logits_NK), _NUM_BINS)

@@ -13,13 +13,14 @@ from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.documents import save_json
 from tasks.artifacts.embeddings import load_synthetic
 from tasks.artifacts.models import Description, load_encoder, new_encoder, save_classifier
-from tasks.artifacts.tables import save_csv
+from tasks.artifacts.tables import load_rows, save_csv
 from tasks.classification import Classification, calibrate, val_scores
 from tasks.core import losses, schedules
 from tasks.core.adoption import Initialisation, begin_with
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError
 from tasks.core.finetuning import Frozen, Full, Gradual, Strategy, rate_fractions
+from tasks.core.fixmatch import FixMatch, Unlabelled
 from tasks.core.inference import Place, chosen_device
 from tasks.core.losses import Loss
 from tasks.core.optimisation import Optimisation, make_optimisation
@@ -34,6 +35,7 @@ from tasks.labelled import Labelled, load_labelled
 from tasks.launching import asked_workers, checkpoint_pause
 from tasks.learning import Entry, History, Training
 from tasks.lesson import Course, Execution
+from tasks.semi_supervision import SemiSupervision
 from tasks.views import make_views
 
 
@@ -57,6 +59,7 @@ class Params(Execution):
     probe: AnyProbe
     strategy: Strategy
     loss: Loss
+    unlabelled: Unlabelled
     optimiser: Optimiser
     schedule: Schedule
     epochs: NonNegativeInt
@@ -107,6 +110,7 @@ def main(
     images: Path,
     labels: Path,
     balanced: Path,
+    unlabelled: Path,
     val: Path,
     priors: Path,
     synthetic: Path,
@@ -137,7 +141,8 @@ def main(
         made_up = load_synthetic(synthetic)
         probe_head(classifier, labelled, made_up, params.probe, place)
     kept = Checkpoints(made_by, checkpoints) if checkpoints else None
-    training = finetune(classifier, labelled, params, place, run.seed, kept)
+    beside = load_rows(unlabelled)
+    training = finetune(classifier, labelled, beside, params, place, run.seed, kept)
     history = training.run(watch)
     if training.rank > 0:
         return None  # the first process says it all
@@ -194,6 +199,7 @@ def _begun(params: Params, encoder: Description) -> Params:
 def finetune(
     classifier: Classifier,
     labelled: Labelled,
+    unlabelled: np.ndarray,
     params: Params,
     place: Place,
     seed: int,
@@ -203,9 +209,17 @@ def finetune(
     views = make_views(labelled.pixels, labelled.policy, 1, seed, params.augmentation, place.device)
     has_few_rows = len(np.unique(labelled.rows)) < params.least_batch_norm_rows
     keeps_statistics = params.initialisation == "pretrained" and has_few_rows
-    lesson = Classification(
-        classifier, labelled, views, params.loss, params.strategy, keeps_statistics, place, seed
-    )
+    given = (classifier, labelled, views, params.loss, params.strategy, keeps_statistics, place)
+    if isinstance(params.unlabelled, FixMatch):
+        lesson = SemiSupervision(
+            *given,
+            unlabelled=unlabelled,
+            how=params.unlabelled,
+            where=params.augmentation,
+            seed=seed,
+        )
+    else:
+        lesson = Classification(*given, seed)
     course = Course(
         title="finetune",
         epochs=params.epochs,

@@ -14,7 +14,6 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,7 +177,7 @@ class Training:
         for number in range(1, self.course.num_accumulated + 1):
             part, tensors = next(stream)
             num_rows = len(part.rows)
-            share = self._share(part)
+            share = self.lesson.share(part)
             self._seed(part)
             is_last = number == self.course.num_accumulated
             with self.fabric.no_backward_sync(self.outcome_of, enabled=not is_last):
@@ -194,13 +193,6 @@ class Training:
         self.batch += 1
         self.lesson.end_step(self._num_steps / (self.course.epochs * self.per_epoch))
         return num_rows
-
-    def _share(self, part: Part) -> float:
-        """Of the batch's weight, that of the part."""
-        if self.num_parts == 1:
-            return 1.0
-        weights_N = self.lesson.weigh(part.rows, part.epoch).astype(np.float64)
-        return float(weights_N[part.first : part.last].sum() / weights_N.sum())
 
     def _seed(self, part: Part) -> None:
         """Dropout and its like hang on the part alone, as augmentation does."""

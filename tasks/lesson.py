@@ -61,6 +61,13 @@ class Lesson(nn.Module, ABC):
         """What the rows count for in the mean that is the loss."""
         return np.ones(len(rows))
 
+    def share(self, part: Part) -> float:
+        """Of the batch's weight, that of the part."""
+        if len(part.own_rows) == len(part.rows):
+            return 1.0
+        weights_N = self.weigh(part.rows, part.epoch).astype(np.float64)
+        return float(weights_N[part.first : part.last].sum() / weights_N.sum())
+
     def begin_epoch(self, epoch: int) -> None:
         """Into training mode; the first epoch is 1."""
         self.train()

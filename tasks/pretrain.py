@@ -108,7 +108,10 @@ def main(
     collapsed = has_collapsed(*(last[name] for name in COLLAPSE))
     if collapsed:
         logging.getLogger("pretrain").warning(_collapse(params, last))
-    adoption = judge(encoder, description, pixels, yardstick, collapsed, params, run)
+    assert isinstance(training.lesson, SelfSupervision)
+    # What had ended before it was interrupted is not measured again.
+    embedded = training.lesson.embedded or embed(encoder, pixels, yardstick, _place(run))
+    adoption = judge(embedded, description, pixels, yardstick, collapsed, params, run)
     save_encoder(encoder, description.model_copy(update={"adoption": adoption}), out_encoder)
     save_csv(_table(history), out_epochs)
     save_json(
@@ -143,7 +146,7 @@ def _collapse(params: Params, last: dict[str, float]) -> str:
 
 
 def judge(
-    encoder: Encoder,
+    embedded: Embedded,
     description: Description,
     pixels: Images,
     yardstick: Yardstick,
@@ -161,7 +164,7 @@ def judge(
         return embed(net, pixels, yardstick, place)
 
     return judge_adoption(
-        embed(encoder, pixels, yardstick, place),
+        embedded,
         [fresh(number) for number in range(1, params.num_fresh_nets + 1)],
         yardstick.train_labels,
         yardstick.val_labels,

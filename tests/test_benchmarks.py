@@ -18,13 +18,16 @@ from benchmarks import (
     export,
     gate_fuzz,
     gpu,
+    label_noise,
     labels,
+    long_tail,
     orchestration,
     planted,
     pretraining,
     reproducibility,
     resume,
     search,
+    semi_supervised,
     serving,
     slices,
     suites,
@@ -70,6 +73,9 @@ TOPICS = {
     "export": export.CELLS,
     "slices": slices.CELLS,
     "drift": drift.CELLS,
+    "long_tail": long_tail.CELLS,
+    "label_noise": label_noise.CELLS,
+    "semi_supervised": semi_supervised.CELLS,
 }
 
 

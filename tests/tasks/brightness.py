@@ -27,6 +27,7 @@ SECTION: dict[str, Any] = {
     "probe": {"name": "none"},
     "strategy": {"name": "full", "encoder_rate_fraction": 1.0},
     "loss": {"name": "balanced_softmax", "label_smoothing": 0.1},
+    "unlabelled": {"name": "none"},
     "optimiser": ADAMW,
     "schedule": {"name": "constant"},
     "epochs": 4,
@@ -41,6 +42,8 @@ SECTION: dict[str, Any] = {
     "compiled": False,
     "augmentation": "host",
 }
+
+NOBODY = np.empty(0, dtype=np.int64)
 
 
 def params(**changed: Any) -> Params:

@@ -20,7 +20,16 @@ from tasks.finetune import finetune
 from tasks.labelled import Labelled
 from tasks.learning import Training
 from tests.nets import tiny
-from tests.tasks.brightness import ADAMW, PLACE, SEED, UNWEIGHTED, labelled, make_pixels, params
+from tests.tasks.brightness import (
+    ADAMW,
+    NOBODY,
+    PLACE,
+    SEED,
+    UNWEIGHTED,
+    labelled,
+    make_pixels,
+    params,
+)
 
 DEFERRED = {"name": "inverse_frequency", "from_epoch": 2}
 EARLY = {"name": "early_learning", "strength": 1.0, "momentum": 0.7, **UNWEIGHTED}
@@ -43,7 +52,7 @@ def train(given: Labelled, checkpoints: Checkpoints | None = None, **changed: An
     """Of a net with group norm, which sees each image alone."""
     torch.manual_seed(0)
     net = Classifier(Encoder(tiny(normalisation="group"), [0.5], [0.25], 8), 3, 0.3)
-    return finetune(net, given, params(**changed), PLACE, SEED, checkpoints)
+    return finetune(net, given, NOBODY, params(**changed), PLACE, SEED, checkpoints)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tasks.finetune import _refuse_mixtures, finetune
 from tasks.learning import History, Training
 from tests.tasks.brightness import (
     ADAMW,
+    NOBODY,
     PLACE,
     SEED,
     SGD,
@@ -39,7 +40,7 @@ def train(
     pixels: Images, alphas: tuple[float, float] = (0.0, 0.0), **changed
 ) -> tuple[Training, Classifier]:
     classifier = begin()
-    given = (labelled(pixels, *alphas), params(**changed), PLACE, SEED)
+    given = (labelled(pixels, *alphas), NOBODY, params(**changed), PLACE, SEED)
     return finetune(classifier, *given), classifier
 
 

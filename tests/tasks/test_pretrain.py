@@ -96,8 +96,10 @@ def data(tmp_path_factory) -> Path:
     return make_data(tmp_path_factory.mktemp("data") / "d")
 
 
-def run_stage(data: Path, out: Path, name: str, **changed) -> dict[str, Any]:
-    out.mkdir()
+def run_stage(
+    data: Path, out: Path, name: str, checkpoints: Path | None = None, **changed
+) -> dict[str, Any]:
+    out.mkdir(exist_ok=True)
     section = {**SECTION, "method": {"name": name, **METHODS[name]}} | changed
     pretrain.main(
         images=data / "images",
@@ -112,6 +114,7 @@ def run_stage(data: Path, out: Path, name: str, **changed) -> dict[str, Any]:
         out_epochs=out / "epochs.csv",
         params=pretrain.Params.model_validate(section),
         run=RUN,
+        checkpoints=checkpoints,
     )
     return json.loads((out / "metrics.json").read_text())
 
@@ -159,6 +162,17 @@ def test_what_the_encoder_is_worth_goes_with_it(data, tmp_path):
     _, description = load_encoder(tmp_path / "a/encoder.safetensors")
     assert description.adoption is not None
     assert description.adoption.model_dump() == metrics["adoption"]
+
+
+def test_what_was_killed_before_it_was_saved_is_worth_the_same(data, tmp_path):
+    whole = run_stage(data, tmp_path / "a", "simclr")
+    (tmp_path / "b/encoder.safetensors").mkdir(parents=True)
+    with pytest.raises(OSError, match="encoder"):
+        run_stage(data, tmp_path / "b", "simclr", tmp_path / "checkpoints")
+    (tmp_path / "b/encoder.safetensors").rmdir()
+    assert run_stage(data, tmp_path / "b", "simclr", tmp_path / "checkpoints") == whole
+    first, second = (tmp_path / run / "encoder.safetensors" for run in "ab")
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_one_that_learnt_nothing_is_not_adopted(data, tmp_path):

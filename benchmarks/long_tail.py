@@ -1,0 +1,190 @@
+"""What losses and samplers make of unequal classes: `python -m benchmarks.long_tail`.
+
+CIFAR-10 cut to a tail: of the first class a hundred times as many images as of the last. A
+ResNet-20 is taught from scratch for 30 epochs, and measured after the last: nothing is chosen.
+Where a sampler repeats images there are fewer epochs, so that all methods see as many. Balanced
+accuracy is the mean over classes, on test images; accuracy is that of test images in the
+proportions of train; thirds are the 4 classes with most images, then 3 and 3. Needs TILTH_CIFAR10.
+What is done of a cell is remembered in .cache/benchmarks, by commit and seed.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
+from benchmarks.classifiers import NO_PROBE, Ground, on_disk, params_of, teach
+from benchmarks.encoders import new_encoder
+from benchmarks.few_labels import CPU, Data, Part, load_cifar10
+from benchmarks.memory import remembered
+from benchmarks.pictures import CIFAR10_AUGMENT, CIFAR10_PRETRAIN, NUM_CLASSES
+from benchmarks.record import Row, make_row
+from tasks.core.architecture import Convolutional
+from tasks.core.inference import Place
+from tasks.core.policy import Transform
+from tasks.core.refitting import Refit
+from tasks.core.resampling import build_sampler, resample
+from tasks.heads import refit_head
+
+IMBALANCE, NUM_VAL = 100, 1_000
+RESNET_20 = CIFAR10_PRETRAIN["architecture"] | {"width": 16, "depth": 3}
+SGD = {
+    "name": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 0.005,
+    "l1_penalty": 0.0,
+    "clip_norm": 0.0,
+    "ema_decay": 0.0,
+}
+PROBE = {"name": "logistic", "penalty": 0.01, "steps": 200}
+
+
+def methods(epochs: int) -> dict[str, dict[str, Any]]:
+    """Params of finetune, and the `sampler` of its rows where there is one. What is deferred begins
+    with the last fifth of the epochs."""
+    unweighted = {"name": "none"}
+    effective = {"name": "effective_number", "beta": 0.9999, "from_epoch": 1}
+    deferred = effective | {"from_epoch": 1 + round(0.8 * epochs)}
+    plain = loss("cross_entropy", class_weights=unweighted)
+    inverse = {"name": "inverse_frequency", "from_epoch": 1}
+    return {
+        "cross_entropy": plain,
+        "inverse_frequency": loss("cross_entropy", class_weights=inverse),
+        "effective_number": loss("cross_entropy", class_weights=effective),
+        "deferred_weights": loss("cross_entropy", class_weights=deferred),
+        "focal": loss("focal", gamma=1.0, class_weights=unweighted),
+        "ldam_deferred": loss("ldam", max_margin=15.0, class_weights=deferred),
+        "over_sampling": {**plain, "sampler": "RandomOverSampler"},
+        "head_refitted": {**plain, "refit": refit("none")},
+        "head_refitted_smote": {**plain, "refit": refit("SMOTE")},
+        "balanced_softmax": loss("balanced_softmax"),
+        "logit_adjustment": loss("logit_adjustment", tau=1.5),
+    }
+
+
+def loss(name: str, **settings: Any) -> dict[str, Any]:
+    return {"loss": {"name": name, "label_smoothing": 0.0, **settings}}
+
+
+def refit(sampler: str) -> dict[str, Any]:
+    return {"name": "embeddings", "sampler": sampler, "arguments": {}, "probe": PROBE}
+
+
+def tail_counts(largest: int, imbalance: int) -> np.ndarray:
+    """How many images each class keeps, int (K,): less by the same factor from one to the next."""
+    return (largest * imbalance ** (-np.arange(NUM_CLASSES) / (NUM_CLASSES - 1))).astype(int)
+
+
+def cut(part: Part, seed: int) -> Part:
+    counts = tail_counts(len(part.labels_N) // NUM_CLASSES, IMBALANCE)
+    rng = np.random.default_rng([seed, IMBALANCE])
+    rows = [
+        rng.permutation(np.flatnonzero(part.labels_N == label))[:count]
+        for label, count in enumerate(counts)
+    ]
+    return part.take(np.concatenate(rows))
+
+
+@cache
+def load(folder: Path, num_images: int, num_test: int, precision: str) -> Data:
+    return load_cifar10(folder, (num_images, NUM_VAL, num_test), precision)
+
+
+def sample(ground: Ground, sampler: str | None, seed: int) -> np.ndarray:
+    """Train rows, with repeats."""
+    if sampler is None:
+        return ground.train
+    labels = ground.codes_N[ground.train].astype(str)
+    built = build_sampler(sampler, {}, seed)
+    return ground.train[resample(ground.train[:, None], labels, built, "auto").chosen_M]
+
+
+def measure_recalls(name: str, seed: int, setting: Setting) -> list[float]:
+    """The share of each class's test images that the net of the last epoch gets right."""
+    options, folder = setting.options, setting.cifar10
+    assert folder is not None
+    whole = load(folder, options.num_images, options.num_test, options.precision)
+    data = whole._replace(train=cut(whole.train, seed))
+    started = time.perf_counter()
+    with on_disk(data) as ground:
+        recalls = learn_recalls(methods(options.epochs)[name], data, ground, seed, options.epochs)
+    say(f"{name}, seed {seed}: {np.mean(recalls):.4f}, {time.perf_counter() - started:.0f} s")
+    return recalls
+
+
+def learn_recalls(
+    method: dict[str, Any], data: Data, ground: Ground, seed: int, epochs: int
+) -> list[float]:
+    changed = dict(method)
+    rows = sample(ground, changed.pop("sampler", None), seed)
+    params = params_of(
+        max(1, round(epochs * len(ground.train) / len(rows))),
+        initialisation="scratch", probe=NO_PROBE, dropout=0.0, batch_size=128,
+        optimiser=SGD, schedule={"name": "cosine", "warmup_epochs": min(1, epochs - 1)}, **changed,
+    )  # fmt: skip
+    encoder = new_encoder(data.train.images_NHWC, Convolutional.model_validate(RESNET_20), seed)
+    given = ground.labelled(rows, [Transform(**one) for one in CIFAR10_AUGMENT])
+    net = teach(encoder, ground, given, params, seed).last
+    if isinstance(params.refit, Refit):
+        refit_head(net, given, params.refit, Place(CPU, data.precision), seed)
+    said, true = ground.classes(net, ground.test), ground.codes_N[ground.test]
+    return [float((said[true == code] == code).mean()) for code in range(NUM_CLASSES)]
+
+
+def recall(name: str, seed: int, setting: Setting) -> np.ndarray:
+    asked = ("num_images", "num_test", "epochs", "precision")
+    key = {"long_tail": name, "seed": seed}
+    key |= {one: getattr(setting.options, one) for one in asked}
+    return np.array(remembered(key, partial(measure_recalls, name, seed, setting)))
+
+
+def measure_method(setting: Setting, name: str) -> Iterator[Row]:
+    seeds = setting.options.seeds
+    ours = np.stack([recall(name, seed, setting) for seed in seeds])
+    plain = np.stack([recall("cross_entropy", seed, setting) for seed in seeds])
+    counts = tail_counts(setting.options.num_images // NUM_CLASSES, IMBALANCE)
+    shown = {
+        "balanced accuracy": np.full(NUM_CLASSES, 1 / NUM_CLASSES),
+        "accuracy": counts / counts.sum(),
+    }
+    for which, classes in zip(
+        ("most", "some", "fewest"), np.array_split(np.arange(NUM_CLASSES), 3), strict=True
+    ):
+        shown[f"classes with {which} images"] = np.isin(np.arange(NUM_CLASSES), classes) / len(
+            classes
+        )
+    is_other = name != "cross_entropy"
+    for what, weights_K in shown.items():
+        beside = (plain @ weights_K).tolist() if is_other else None
+        label = f"{name}: {what}{', against cross-entropy' if is_other else ''}"
+        yield make_row(label, (ours @ weights_K).tolist(), "", beside)
+    if is_other:
+        gained = 100 * (ours - plain).mean(axis=1)
+        yield make_row(f"{name}: gained in balanced accuracy", gained.tolist(), "points")
+
+
+CELLS = tuple(
+    Cell(name, partial(measure_method, name=name), needs_cifar10=True)
+    for name in methods(epochs=30)
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = topic_parser("long_tail", __doc__, CELLS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--num-images", type=int, default=49_000, help="before they are cut")
+    parser.add_argument("--num-test", type=int, default=10_000, help="to measure on")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
+    run_cells("long_tail", CELLS, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
