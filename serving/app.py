@@ -22,7 +22,6 @@ from serving.settings import Settings
 from serving.watching import Watched
 from tasks.core.errors import ArtifactError
 from tasks.core.names import Label
-from tasks.core.outputs import abstention_of, temperature_of
 
 _log = logging.getLogger(__name__)
 PredictionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -232,8 +231,8 @@ async def model(request: Request) -> Response:
         **champion.entry,
         "classes": described.classes,
         "images": described.canonical.model_dump(),
-        "temperature": temperature_of(described),
-        "abstention": abstention_of(described),
+        "temperature": described.temperature,
+        "abstention": described.abstention,
     }
     return JSONResponse(card)
 

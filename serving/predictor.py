@@ -19,7 +19,7 @@ from serving.decoders import Decoder
 from tasks.core.errors import ImageError
 from tasks.core.incoming import Incoming
 from tasks.core.measures import Measures
-from tasks.core.outputs import abstention_of, run_model
+from tasks.core.outputs import run_model
 
 
 class Job(NamedTuple):
@@ -90,7 +90,7 @@ def _predicted(
         predicted=champion.described.classes[best],
         probabilities_K=probabilities_K,
         embedding_D=embedding_D,
-        abstained=bool(probabilities_K[best] < abstention_of(champion.described)),
+        abstained=bool(probabilities_K[best] < champion.described.abstention),
         refused="",
         detail="",
         measures=incoming.measures,

@@ -16,6 +16,7 @@ from tasks.core.params import explain_validation
 
 PREFIX = "TILTH_SERVE_"
 _LOOPBACK_NAME = "localhost"
+Days = Annotated[float, Field(gt=0, le=36_500)]
 
 
 class Settings(BaseModel):
@@ -63,12 +64,12 @@ class Settings(BaseModel):
     max_journal_bytes: PositiveInt = Field(
         2_000_000_000, description="kept while the store cannot be reached; beyond: 503"
     )
-    keep_days: PositiveFloat = Field(90.0, description="predictions older than that are deleted")
+    keep_days: Days = Field(90.0, description="predictions older than that are deleted")
     keep_rows: PositiveInt = Field(5_000_000, description="and the oldest beyond so many")
     image_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="of images kept for people to look at, beside all abstentions"
     )
-    image_days: PositiveFloat = Field(30.0, description="after which kept images are deleted")
+    image_days: Days = Field(30.0, description="after which kept images are deleted")
     image_key: str = Field(
         "", description="where the Fernet key stands that kept images are encrypted with"
     )

@@ -16,16 +16,20 @@ if TYPE_CHECKING:  # Its module imports torch, and what serves can do without.
     from tasks.core.inference import ImageRows
 
 DESCRIPTION_KEY = "tilth"
+# What a model that nobody calibrated does without.
+_CALIBRATION = ("temperature", "abstention")
 _BATCH_SIZE = 256
 
 
 class Described(NamedTuple):
     """What the file says of itself. `expectations`: what is expected of its predictions, as in
-    params.yaml."""
+    params.yaml. `temperature` and `abstention`: of the net that it was exported from."""
 
     classes: list[str]
     canonical: Canonical
     expectations: list[dict[str, Any]]
+    temperature: float = 1.0
+    abstention: float = 0.0
 
 
 def make_session(model: bytes, num_threads: int) -> onnxruntime.InferenceSession:
@@ -46,7 +50,8 @@ def describe_session(session: onnxruntime.InferenceSession) -> Described:
         raise ArtifactError(f"the ONNX model lacks the property {DESCRIPTION_KEY!r}")
     document = json.loads(text)
     canonical = Canonical.model_validate(document["canonical"])
-    return Described(document["classes"], canonical, document["expectations"])
+    calibration = {name: document[name] for name in _CALIBRATION if name in document}
+    return Described(document["classes"], canonical, document["expectations"], **calibration)
 
 
 def run_session(

@@ -19,16 +19,6 @@ class Outputs(NamedTuple):
     embeddings_ND: np.ndarray | None
 
 
-def temperature_of(described: Described) -> float:
-    """What logits are divided by; 1 where the model was exported before it was calibrated."""
-    return getattr(described, "temperature", 1.0)
-
-
-def abstention_of(described: Described) -> float:
-    """The calibrated top probability under which the model had better not answer; 0: never."""
-    return getattr(described, "abstention", 0.0)
-
-
 def run_model(
     session: onnxruntime.InferenceSession, described: Described, images_NHWC: np.ndarray
 ) -> Outputs:
@@ -36,5 +26,5 @@ def run_model(
     names = [output.name for output in session.get_outputs()]
     asked = ["logits", *(name for name in names if name == "embeddings")]
     logits_NK, *more = (np.asarray(one) for one in session.run(asked, {"images": images_NHWC}))
-    probabilities_NK = softmax(logits_NK.astype(np.float64) / temperature_of(described), axis=1)
+    probabilities_NK = softmax(logits_NK.astype(np.float64) / described.temperature, axis=1)
     return Outputs(probabilities_NK, more[0] if more else None)

@@ -238,7 +238,7 @@ def test_who_has_a_key_is_let_in(tmp_path):
     settings = {"host": "0.0.0.0", "key": f"file:{tmp_path / 'key'}", "recorded": False}
     with serving(tmp_path, **settings) as server, server.client() as client:
         address = f"http://127.0.0.1:{urlsplit(server.address).port}"
-        for given in ("", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "Bearer é",
+        for given in ("", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer", "Bearer é",
                       f"Basic {KEY}"):  # fmt: skip
             headers = {"Authorization": given.encode()} if given else {}
             for path in ("/model", "/metrics", "/openapi.json", "/", "/predict", "/feedback"):
