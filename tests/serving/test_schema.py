@@ -34,7 +34,8 @@ def operations(tmp_path_factory):
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_nothing_that_is_asked_is_an_error_of_ours(operations, mode):
     statuses = set()
-    for operation in operations:
+    # What takes nothing cannot be asked wrongly.
+    for operation in [one for one in operations if one.body or mode == GenerationMode.POSITIVE]:
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
