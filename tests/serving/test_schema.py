@@ -28,7 +28,7 @@ def operations(tmp_path_factory):
     publish(folder, make_onnx())
     with serving(folder) as server:
         document = schemathesis.openapi.from_url(f"{server.address}/openapi.json")
-        yield [found.ok() for found in document.get_all_operations()]
+        yield [found.ok() for found in document.get_all_operations()]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
@@ -39,7 +39,10 @@ def test_nothing_that_is_asked_is_an_error_of_ours(operations, mode):
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=20,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
         )
         def ask(case):
             response = case.call()
