@@ -27,7 +27,7 @@ async def predict(image: UploadFile) -> dict:
     side = canonical["size"]
     picture = Image.open(io.BytesIO(await image.read())).convert(kind).resize((side, side))
     pixels = np.asarray(picture).reshape(1, side, side, canonical["channels"])
-    logits = np.asarray(session.run(["logits"], {"images": pixels})[0][0])
+    logits = np.asarray(session.run(["logits"], {"images": pixels})[0])[0]
     exponentials = np.exp(logits - logits.max())
     shares = exponentials / exponentials.sum()
     best = int(shares.argmax())

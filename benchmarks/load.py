@@ -69,9 +69,9 @@ async def load(address: str, image: bytes, num_clients: int, seconds: float) -> 
     counted = [one for one in took if one[0] >= begun + _WARM_UP * seconds]
     answered = np.array([spent for _, spent, is_good in counted if is_good])
     last = max(when + spent for when, spent, _ in counted)
-    quantiles = np.quantile(answered, [0.5, 0.95, 0.99]) * 1000
+    p50, p95, p99 = (np.quantile(answered, [0.5, 0.95, 0.99]) * 1000).tolist()
     per_second = len(answered) / (last - begun - _WARM_UP * seconds)
-    return Load(per_second, *quantiles.tolist(), len(counted) - len(answered))
+    return Load(per_second, p50, p95, p99, len(counted) - len(answered))
 
 
 def main(argv: list[str]) -> None:

@@ -10,11 +10,10 @@ from typing import NamedTuple
 from monitoring.images import KeptImages
 from monitoring.journal import Journal, Record, load_segment
 from monitoring.store import Store
-from tasks.core.errors import ArtifactError
 
 _EVERY_SECONDS = 0.2
 _RETENTION_SECONDS = 3600.0
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +78,8 @@ class Recorder:
                     _log.warning("%s: %d lines are damaged and left out", path, num_damaged)
                 self._store.add(records)
                 self._journal.drop(path)
-        except (ArtifactError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, the thread must live: it is the only one that empties the journal.
             self.num_failures += 1
             if not self.is_behind:
                 _log.error("%s; predictions wait in the journal", error)
@@ -95,5 +95,5 @@ class Recorder:
             before = datetime.now(UTC) - timedelta(days=self._retention.days)
             self._store.delete_old(before, self._retention.rows)
             self._images.delete_old(self._retention.image_days)
-        except (ArtifactError, OSError) as error:
+        except Exception as error:
             _log.error("old predictions stay: %s", error)

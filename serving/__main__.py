@@ -6,7 +6,9 @@ Settings come from the environment; `--help` lists them.
 import argparse
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
 
 import uvicorn
 
@@ -40,7 +42,10 @@ def main(argv: list[str]) -> int:
         timeout_graceful_shutdown=round(settings.answer_seconds) + 1,
     )
     server = uvicorn.Server(config)
-    server.run()
+    # Once all is answered and kept, uvicorn hands the signal on that it was asked to stop by.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
+        server.run()
     return 0 if server.started else 1
 
 

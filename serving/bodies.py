@@ -147,7 +147,10 @@ async def _parse_form(request: Request, body: bytes, max_images: int) -> list[Up
     try:
         form = await parser.parse()
     except (MultiPartException, UnicodeDecodeError, LookupError, ValueError) as error:
-        raise HTTPException(422, f"no form with images: {_said(error)}") from None
+        said = str(getattr(error, "message", "")) or "it cannot be read"
+        if said.startswith("Too many files"):
+            raise HTTPException(413, f"expected at most {max_images} images") from None
+        raise HTTPException(422, f"no form with images: {said}") from None
     try:
         files = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
         if not files:
@@ -177,7 +180,3 @@ def parse_json(body: bytes, kind: type[Model]) -> Model:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(place)[:40] for place in first["loc"])
         raise HTTPException(422, f"{where}: {first['msg']}".removeprefix(": ")) from None
-
-
-def _said(error: Exception) -> str:
-    return str(getattr(error, "message", "")) or "it cannot be read"

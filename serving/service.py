@@ -32,29 +32,33 @@ class Service:
     """Begun with `start`, ended with `stop`: what was taken on is answered and kept first."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises TilthError if a setting names something that is not there."""
+        """Raises TilthError if a setting names something that is not there, or another server has
+        the journal."""
         self.settings = settings
         self.gauges = Gauges()
-        self._store_url = parse_store(settings.store)
         self._images = KeptImages(settings.folder / "images", load_cipher(settings.image_key))
-        self._recorder: Recorder | None = None
+        self._recorder = self._make_recorder() if settings.recorded else None
         self.champion: Champion | None = None
         self._seen: tuple = ()
 
+    def _make_recorder(self) -> Recorder:
+        settings = self.settings
+        store = Store(parse_store(settings.store))
+        kept = Retention(settings.keep_days, settings.keep_rows, settings.image_days)
+        journal = Journal(settings.folder / "journal", settings.max_journal_bytes)
+        recorder = Recorder(journal, store, self._images, kept)
+        self.gauges.watch("tilth_journal_bytes", "Not in the store.", lambda: recorder.num_bytes)
+        self.gauges.watch("tilth_store_failures", "So far.", lambda: recorder.num_failures)
+        return recorder
+
     async def start(self) -> None:
-        """Raises BusyError if another server has the journal."""
-        settings, gauges = self.settings, self.gauges
-        if settings.recorded:
-            journal = Journal(settings.folder / "journal", settings.max_journal_bytes)
-            kept = Retention(settings.keep_days, settings.keep_rows, settings.image_days)
-            self._recorder = Recorder(journal, Store(self._store_url), self._images, kept)
+        settings = self.settings
+        if self._recorder is not None:
             self._recorder.start()
-            gauges.watch("tilth_journal_bytes", "Not yet in the store.", self._journal_bytes)
-            gauges.watch("tilth_store_failures", "Of the store, so far.", self._store_failures)
         self._decoders = [Decoder(settings.decode_seconds) for _ in range(settings.num_workers)]
         works = [partial(self._work, decoder) for decoder in self._decoders]
         self._batcher = Batcher[Job, Prediction](works, settings.max_batch, settings.max_queue)
-        gauges.watch("tilth_waiting_images", "In the queue.", lambda: self._batcher.num_waiting)
+        self.gauges.watch("tilth_waiting_images", "Queued.", lambda: self._batcher.num_waiting)
         await self._look()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -161,9 +165,3 @@ class Service:
             _log.info("serving version %s, %s", champion.entry["version"], champion.sha256)
         self.champion = champion
         self.gauges.version.set(champion.entry["version"])
-
-    def _journal_bytes(self) -> float:
-        return self._recorder.num_bytes if self._recorder else 0
-
-    def _store_failures(self) -> float:
-        return self._recorder.num_failures if self._recorder else 0

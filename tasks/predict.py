@@ -6,9 +6,7 @@ The source is an image, a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a fo
 table with a column `path`.
 `--out` ends in .parquet or .csv. An image that cannot be used has no label and says why in
 `problem`; where `unsure` is true, the model had better not have answered. Predictions that break a
-critical rule of `export.expectations` are not written; of others it warns. With `--layout
-monitoring` it writes what drift is looked for in (tasks/artifacts/predictions.py), whatever the
-rules say. Outside the DAG.
+critical rule of `export.expectations` are not written; of others it warns. Outside the DAG.
 """
 
 import argparse
@@ -66,7 +64,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=CHAMPION, help="a published model's folder")
     parser.add_argument("--num-threads", type=int, default=1)
-    parser.add_argument("--layout", choices=["people", "monitoring"], default="people")
+    parser.add_argument(
+        "--layout",
+        choices=["people", "monitoring"],
+        default="people",
+        help="monitoring: what drift is looked for in (tasks/artifacts/predictions.py), whatever "
+        "the rules say",
+    )
     asked = parser.parse_args(argv)
     try:
         if asked.out.suffix.lower() not in (".parquet", ".csv"):

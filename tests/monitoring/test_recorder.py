@@ -11,7 +11,7 @@ from monitoring.recorder import Recorder, Retention
 from monitoring.store import Store, parse_store, to_micros
 from tests.monitoring.records import feedback, record
 
-FOR_EVER = Retention(1e6, 10**9, 1e6)
+FOR_EVER = Retention(36_500.0, 10**9, 36_500.0)
 
 
 def recorder_of(folder, retention=FOR_EVER):

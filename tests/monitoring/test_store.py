@@ -49,8 +49,8 @@ def test_a_window_is_what_was_predicted_in_it(store):
         pd.date_range(START + timedelta(seconds=1), periods=5, freq="s")
     )
     assert window["label"].tolist() == [None, "light", None, None, None]
-    np.testing.assert_array_equal(window["embedding"][0], np.float32([1, 2, 3]))
-    np.testing.assert_array_equal(window["probabilities"][0], np.float32([0.75, 0.25]))
+    np.testing.assert_array_equal(window["embedding"][0], np.array([1, 2, 3], np.float32))
+    np.testing.assert_array_equal(window["probabilities"][0], np.array([0.75, 0.25], np.float32))
     assert window.loc[0, list(MEASURED)].to_dict() == MEASURED
     last = window.iloc[4]
     assert last["refused"] == "truncated" and last["predicted"] is None

@@ -5,6 +5,8 @@ import json
 import socket
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,7 +18,7 @@ from benchmarks.gate_fuzz import find_faults
 from benchmarks.served import serving, wait_until
 from monitoring.layout import load_window
 from tasks.core.gate import REASONS
-from tasks.core.incoming import take_in
+from tasks.core.incoming import Incoming, take_in
 from tasks.core.onnx_model import describe_session, make_session
 from tasks.core.outputs import run_model
 from tests.serving.champions import CLASSES, make_onnx, png, predict_one, publish
@@ -29,8 +31,8 @@ MARKUP = "<script>document.documentElement.dataset.ran=1</script>"
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     publish(folder, make_onnx(0.01))
-    limits = {"max_body_bytes": 4_000_000, "max_images": 8, "max_queue": 16, "body_seconds": 1}
-    with serving(folder, image_fraction=1, **limits) as server:
+    limits: dict[str, Any] = {"max_body_bytes": 4_000_000, "max_images": 8, "max_queue": 16}
+    with serving(folder, image_fraction=1, body_seconds=1, **limits) as server:
         yield server
 
 
@@ -48,7 +50,8 @@ def test_probabilities_are_the_models_calibrated(client):
     files = [("image", (f"{shade}.png", png(shade))) for shade in shades]
     answers = client.post("/predict", files=files).json()["predictions"]
     taken = take_in([(png(shade), "") for shade in shades], described.canonical)
-    expected = run_model(session, described, np.stack([one.pixels for one in taken]))
+    pixels = [one.pixels for one in taken if isinstance(one, Incoming)]
+    expected = run_model(session, described, np.stack(pixels))
     given = [[one["probabilities"][name] for name in CLASSES] for one in answers]
     np.testing.assert_allclose(given, expected.probabilities_NK, atol=1e-6)
     assert [one["label"] for one in answers] == ["dark", None, None, None, "light"]
@@ -79,7 +82,7 @@ def test_what_was_answered_is_kept_with_its_measures_image_and_feedback(client, 
         window = load_window(server.store, now - timedelta(minutes=1), now + timedelta(minutes=1))
         return window[window["prediction_id"] == answer["prediction_id"]]
 
-    wait_until(lambda: len(found()) and found()["label"].notna().all())
+    wait_until(lambda: bool(found()["label"].notna().any()))
     row = found().iloc[0]
     assert (row["predicted"], row["refused"], row["label"]) == ("light", "", MARKUP)
     assert (row["site"], row["gain"], row["width"]) == (MARKUP, 1.5, 8)
@@ -224,12 +227,16 @@ def test_pages_of_others_cannot_ask_in_a_browsers_name(client, headers, status):
     assert client.get("/model", headers=headers).status_code == status
 
 
-def test_paths_lead_nowhere_else(client, server):
-    (server.folder / "secret").write_text("secret")
+def test_paths_lead_nowhere_else(server):
+    (server.folder / "secret").write_text("what nobody may read")
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/model/../../secret", "//secret",
                  "/%00", "/models/champion/classifier.onnx", "/docs", "/redoc"):  # fmt: skip
-        answered = client.get(path)
-        assert answered.status_code == 404 and "secret" not in answered.text, path
+        # Not by httpx, which would set some of them right.
+        connection = HTTPConnection(urlsplit(server.address).netloc, timeout=30)
+        connection.request("GET", path)
+        answered = connection.getresponse()
+        assert answered.status == 404 and b"nobody" not in answered.read(), path
+        connection.close()
 
 
 def test_who_has_a_key_is_let_in(tmp_path):
@@ -238,9 +245,9 @@ def test_who_has_a_key_is_let_in(tmp_path):
     settings = {"host": "0.0.0.0", "key": f"file:{tmp_path / 'key'}", "recorded": False}
     with serving(tmp_path, **settings) as server, server.client() as client:
         address = f"http://127.0.0.1:{urlsplit(server.address).port}"
-        for given in ("", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "Bearer é",
+        for given in ("", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer", "Bearer é",
                       f"Basic {KEY}"):  # fmt: skip
-            headers = {"Authorization": given.encode()} if given else {}
+            headers = {b"Authorization": given.encode()} if given else {}
             for path in ("/model", "/metrics", "/openapi.json", "/", "/predict", "/feedback"):
                 method = "POST" if path in ("/predict", "/feedback") else "GET"
                 answered = client.request(method, f"{address}{path}", headers=headers)

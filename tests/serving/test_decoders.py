@@ -9,7 +9,7 @@ import pytest
 from benchmarks.gate_fuzz import find_faults
 from serving.decoders import Decoder
 from tasks.core.errors import ImageError
-from tasks.core.incoming import take_in
+from tasks.core.incoming import Incoming, take_in
 from tasks.core.pixels import Canonical
 from tests.serving.champions import LIMITS, png
 
@@ -23,32 +23,41 @@ def decoder():
     decoder.close()
 
 
+def shades(decoder, *asked):
+    """Of the first pixels of what is decoded."""
+    taken = decoder.take_in([(png(shade), "") for shade in asked], CANONICAL)
+    return [int(one.pixels[0, 0, 0]) for one in taken]
+
+
 def test_it_gives_what_the_function_gives(decoder):
     faults = [fault for fault in find_faults() if len(fault.data) < 100_000]
     files = [(png(77), "a.png"), *((fault.data, fault.name) for fault in faults)]
     given, expected = decoder.take_in(files, CANONICAL), take_in(files, CANONICAL)
-    np.testing.assert_array_equal(given[0].pixels, expected[0].pixels)
-    assert given[0].measures == expected[0].measures
-    assert [one.reason for one in given[1:]] == [fault.reason for fault in faults]
+    whole, same = given[0], expected[0]
+    assert isinstance(whole, Incoming) and isinstance(same, Incoming)
+    np.testing.assert_array_equal(whole.pixels, same.pixels)
+    assert whole.measures == same.measures
+    refused = [one.reason for one in given if isinstance(one, ImageError)]
+    assert refused == [fault.reason for fault in faults]
 
 
 def test_a_killed_process_is_replaced_and_the_batch_done_again(decoder):
-    os.kill(decoder._process.pid, signal.SIGKILL)
+    decoder._process.kill()
     decoder._process.join()
-    given = decoder.take_in([(png(1), ""), (png(2), "")], CANONICAL)
-    assert [int(one.pixels[0, 0, 0]) for one in given] == [1, 2]
+    assert shades(decoder, 1, 2) == [1, 2]
 
 
 def test_an_image_that_takes_too_long_is_refused_and_the_next_is_not():
     decoder = Decoder(20.0)
     try:
-        decoder.take_in([(png(1), "")], CANONICAL)
+        assert shades(decoder, 1) == [1]
+        assert decoder._process.pid is not None
         os.kill(decoder._process.pid, signal.SIGSTOP)
         decoder._seconds = 0.5
         (given,) = decoder.take_in([(png(1), "")], CANONICAL)
         assert isinstance(given, ImageError) and given.reason == "crashed_decoder"
         assert "0.5 s" in given.detail
         decoder._seconds = 20.0
-        assert int(decoder.take_in([(png(9), "")], CANONICAL)[0].pixels[0, 0, 0]) == 9
+        assert shades(decoder, 9) == [9]
     finally:
         decoder.close()

@@ -36,7 +36,7 @@ def test_a_window_holds_its_start_and_not_its_end(tmp_path):
     assert frame["prediction_id"].tolist() == ["p0", "p23"]
     assert list(frame.columns) == [*SCHEMA.names, "camera", "site"]
     assert frame["site"].tolist() == ["é", None] and np.isnan(frame["camera"][0])
-    np.testing.assert_array_equal(frame["embedding"][1], np.float32([23, 0.25]))
+    np.testing.assert_array_equal(frame["embedding"][1], np.array([23, 0.25], np.float32))
 
 
 def test_equal_rows_give_equal_bytes(tmp_path):
