@@ -43,11 +43,14 @@ from tasks.energy import Energy
 FLOAT32, VARIANTS = "float32", ("float32", "float16", "int8", "pruned")
 BATCHES, THREADS, PERCENTILES = (1, 32), (1, 2), (50, 95, 99)
 MEGABYTE = 1e6
-# What a process takes that has run a model, beyond one that has only imported ONNX Runtime.
+# What a process takes that has run a model, beyond one that has only imported ONNX Runtime. What
+# getrusage says includes the process that started it.
 _MEMORY = """
-import resource, sys
+import sys
 import numpy, onnxruntime
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 before = peak()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
