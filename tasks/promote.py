@@ -1,25 +1,21 @@
 """Stage promote: may the candidate take the champion's place? It decides, and only decides."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
-from tasks.artifacts.models import load_classifier
 from tasks.artifacts.tables import load_rows, load_table
-from tasks.core.corruptions import CORRUPTIONS, corrupt
-from tasks.core.encoder import count_flops
 from tasks.core.errors import ArtifactError
 from tasks.core.inference import Place, chosen_device
 from tasks.core.intervals import rounded
 from tasks.core.params import Section
 from tasks.core.promotion import (
     Rule,
-    Threshold,
     draw_metrics,
     is_down_good,
     judge_change,
@@ -28,86 +24,19 @@ from tasks.core.promotion import (
     judge_slices,
     judge_value,
 )
+from tasks.core.thresholds import (
+    Change,
+    Data,
+    Growth,
+    Metric,
+    RobustnessChange,
+    Servable,
+    SliceChange,
+)
 from tasks.fingerprint import content_hash
-from tasks.judging import Model
+from tasks.scoring import HeldOut, Scored, score
 
 WEIGHTS, ONNX, NO_CHAMPION = "classifier.safetensors", "classifier.onnx", "NONE"
-
-Metric = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_f1",
-    "weighted_precision",
-    "weighted_recall",
-    "weighted_f1",
-    "cohen_kappa",
-    "matthews_correlation",
-    "roc_auc",
-    "average_precision",
-    "log_loss",
-    "brier_loss",
-    "calibration_error",
-]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Change(Section):
-    """A candidate that is shown to be worse than the champion by more than `margin` is refused.
-    `harm`: how much worse a candidate should not get through; the verdict states the chance that
-    one would have been refused."""
-
-    margin: NonNegativeFloat
-    harm: PositiveFloat
-
-    @model_validator(mode="after")
-    def _harm_is_not_allowed(self) -> Self:
-        if self.harm <= self.margin:
-            raise ValueError(
-                f"harm {self.harm} is within the margin {self.margin}, so that none such would "
-                "ever be refused; expected harm above margin"
-            )
-        return self
-
-    @property
-    def threshold(self) -> Threshold:
-        return Threshold(self.margin, self.harm)
-
-
-class SliceChange(Change):
-    """Of accuracy in every slice that has `least_rows`."""
-
-    least_rows: PositiveInt
-
-
-class RobustnessChange(Change):
-    """Of accuracy under all corruptions at a strength, on `num_rows` test rows at most."""
-
-    num_rows: PositiveInt
-    strength: Annotated[int, Field(ge=1, le=5)]
-
-
-class Growth(Section):
-    """How many times the champion's bytes (as ONNX) and operations per image are too many."""
-
-    num_bytes: PositiveFloat
-    num_flops: PositiveFloat
-
-
-class Data(Section):
-    """Of test rows, the labels that look wrong; of val and test, the look-alikes in train."""
-
-    suspicious_fraction: Share
-    missed_leak_fraction: Share
-
-
-class Servable(Section):
-    """What `publish` asks of the exported model in a fresh process: the 95th percentile of the time
-    that one image takes, and how long all of its trial may take."""
-
-    max_latency_ms: PositiveFloat
-    timeout_seconds: PositiveFloat
 
 
 class Params(Section):
@@ -134,29 +63,6 @@ class Params(Section):
         return self
 
 
-class Scored(NamedTuple):
-    """A model on the labelled test rows: their classes by its own numbers, what it says of them
-    (N, K), for some of them the share of corruptions under which it is right (M,), and its size."""
-
-    labels_N: np.ndarray
-    probabilities_NK: np.ndarray
-    robust_M: np.ndarray
-    num_flops: int
-
-    @property
-    def is_right_N(self) -> np.ndarray:
-        return self.probabilities_NK.argmax(axis=1) == self.labels_N
-
-
-class TestRows(NamedTuple):
-    """Labelled test rows of all images."""
-
-    pixels: Images
-    rows: np.ndarray
-    labels: pd.Series
-    place: Place
-
-
 def main(
     images: Path,
     labels: Path,
@@ -181,7 +87,7 @@ def main(
         return
     table, rows = load_table(labels), load_rows(test)
     rows = rows[table["label"].iloc[rows].notna().to_numpy()]
-    where = TestRows(Images(images), rows, table["label"], Place(chosen_device(device), precision))
+    where = HeldOut(Images(images), rows, table["label"], Place(chosen_device(device), precision))
     members = find_members(load_table(slices, ["image_id", "slice"]), table["image_id"].iloc[rows])
     scored = score(candidate, where, params.robustness, seed)
     export = load_json(exported)
@@ -225,37 +131,6 @@ def find_members(slices: pd.DataFrame, image_ids: pd.Series) -> dict[str, np.nda
         str(name): image_ids.isin(set(rows["image_id"])).to_numpy()
         for name, rows in slices.groupby("slice", sort=True)
     }
-
-
-def score(weights: Path, where: TestRows, robustness: RobustnessChange, seed: int) -> Scored:
-    """What a model says of the test rows, calibrated as it says itself.
-
-    Raises ArtifactError if it has other classes or takes other pixels than the rows have.
-    """
-    net, description = load_classifier(weights)
-    labels = where.labels.iloc[where.rows]
-    unknown = sorted(set(labels) - set(description.classes))
-    shape = (description.canonical.size, description.canonical.size, description.canonical.channels)
-    if unknown or shape != where.pixels.image_shape:
-        raise ArtifactError(
-            f"{weights}: knows the classes {description.classes} and images of {shape}, the test "
-            f"rows have images of {where.pixels.image_shape} and also the classes {unknown}. To "
-            "start anew, put an empty file NONE in the champion's place and `dvc add` its folder"
-        )
-    codes_N = pd.Categorical(labels, categories=description.classes).codes.astype(np.int64)
-    model = Model(net.to(where.place.device), description.temperature, where.place)
-    some = np.sort(np.random.default_rng(seed).permutation(len(codes_N))[: robustness.num_rows])
-    images_MHWC = where.pixels[where.rows[some]]
-    right_MC = [
-        model.ask(corrupt(images_MHWC, name, robustness.strength, seed)).argmax(1) == codes_N[some]
-        for name in CORRUPTIONS
-    ]
-    return Scored(
-        codes_N,
-        model.probabilities(where.pixels, where.rows),
-        np.mean(right_MC, axis=0),
-        count_flops(net, where.pixels.image_shape),
-    )
 
 
 def judge_values(scored: Scored, params: Params, seed: int) -> list[Rule]:
