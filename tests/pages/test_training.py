@@ -7,7 +7,8 @@ import pytest
 
 from pages.blocks import Block, Facts, Lines, Notice
 from pages.render import render_page
-from pages.training import Training, training_sections, verdict_notice
+from pages.training import Training, training_sections
+from pages.verdict import verdict_notice
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
 ADOPTION = {
