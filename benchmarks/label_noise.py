@@ -30,8 +30,9 @@ from benchmarks.record import ROOT, Row, make_row
 from tasks import audit
 from tasks.artifacts.documents import load_yaml
 from tasks.core.encoder import Encoder
-from tasks.core.inference import run_net
+from tasks.core.inference import Place
 from tasks.core.label_audit import Subject, judge_labels
+from tasks.core.looks import look_at
 from tasks.core.policy import Transform
 from tasks.core.review import weigh
 
@@ -40,18 +41,17 @@ PERCENTS = (10, 40)
 
 def audit_weights(ground: Ground, encoder: Encoder, codes_N: np.ndarray, seed: int) -> np.ndarray:
     """Of every image (N,), as the audit weighs those of train."""
-    rows = np.arange(len(codes_N))
-    embeddings_ND = run_net(encoder, ground.pixels, rows, CPU, ground.precision)
-    names = rows.astype(str)
+    params = audit.Params.model_validate(load_yaml(ROOT / "params.yaml")["audit"])
+    place = Place(CPU, ground.precision)
+    names = np.arange(len(codes_N)).astype(str)
     table = pd.DataFrame({"image_id": names, "path": names, "label": codes_N.astype(str)})
     subject = Subject(
         table.assign(group=None),
-        embeddings_ND,
+        look_at(encoder, params.looks, ground.pixels, len(codes_N), place),
         {"train": ground.train, "val": NOBODY, "test": NOBODY},
         {},
         [str(code) for code in range(NUM_CLASSES)],
     )
-    params = audit.Params.model_validate(load_yaml(ROOT / "params.yaml")["audit"])
     judged = judge_labels(subject, params, seed)
     quality = judged.quality("train")
     return weigh(judged.labels, ground.train, quality, judged.codes_N, params.least_weight)

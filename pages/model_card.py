@@ -8,7 +8,7 @@ from pages.blocks import Block, Facts, Notice, Section, Table, Text
 from pages.evaluation import evaluation_sections
 from pages.explain import check_blocks
 from pages.exporting import exporting_blocks
-from pages.training import verdict_blocks
+from pages.verdict import verdict_blocks
 
 _TONES = {"pass": "good", "fail": "bad"}
 

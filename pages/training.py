@@ -5,17 +5,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pages.blocks import Block, Facts, Lines, Notice, Section, Table, Text
+from pages.blocks import Block, Facts, Lines, Notice, Section, Table
 from pages.evaluation import evaluation_sections
 from pages.exporting import exporting_blocks
-
-_TONES = {"first": "good", "pass": "good", "is_champion": "good", "refused": "bad"}
-_WORDS = {
-    "first": "The candidate may become the first champion.",
-    "pass": "The candidate may take the champion's place.",
-    "is_champion": "The candidate is the champion already.",
-    "refused": "The candidate is refused.",
-}
+from pages.verdict import verdict_blocks
 
 
 class Training(NamedTuple):
@@ -31,11 +24,6 @@ class Training(NamedTuple):
     faults: Mapping[str, Mapping[str, Any]]
 
 
-def verdict_notice(promote: Mapping[str, Any]) -> Notice:
-    verdict = promote["verdict"]
-    return Notice(_TONES[verdict], " ".join([_WORDS[verdict], *promote["reasons"]]))
-
-
 def training_sections(training: Training) -> list[Section]:
     return [
         *evaluation_sections(training.evaluate),
@@ -44,25 +32,6 @@ def training_sections(training: Training) -> list[Section]:
         Section("How it learnt", _curves(training)),
         Section("The exported model", exporting_blocks(training.export)),
         *([Section("Planted faults", [_faults(training)])] if training.faults else []),
-    ]
-
-
-def verdict_blocks(promote: Mapping[str, Any]) -> list[Block]:
-    rules = [
-        [
-            rule["kind"],
-            rule["metric"].replace("_", " "),
-            rule["candidate"],
-            rule["champion"],
-            rule["threshold"],
-            "holds" if rule["passed"] else "broken",
-        ]
-        for rule in promote["rules"]
-    ]
-    columns = ["kind", "metric", "candidate", "champion", "threshold", "result"]
-    return [
-        Text(_WORDS[promote["verdict"]]),
-        Table(columns, rules, "Every rule that was tried."),
     ]
 
 

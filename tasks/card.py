@@ -9,7 +9,7 @@ from pages.blocks import Section as PageSection
 from pages.markdown import render_markdown
 from pages.model_card import Card, Published, card_sections
 from pages.render import render_page
-from pages.training import verdict_notice
+from pages.verdict import verdict_notice
 from tasks.artifacts.documents import load_json, save_text
 from tasks.artifacts.models import load_classifier
 from tasks.core.params import Section

@@ -32,6 +32,7 @@ from tasks.artifacts.archives import find_archive, list_members
 from tasks.artifacts.folders import Arrival, find_images, printable, read_file
 from tasks.artifacts.manifests import list_paths
 from tasks.artifacts.predictions import save_predictions
+from tasks.artifacts.registry import published_model
 from tasks.artifacts.tables import save_csv, save_table
 from tasks.core.errors import ArtifactError, ImageError, ParamsError, SourceError, TilthError
 from tasks.core.inference import softmax
@@ -77,6 +78,8 @@ def main(argv: list[str]) -> int:
             raise ParamsError(f"{asked.out}: expected a name that ends in .parquet or .csv")
         if asked.num_threads < 1:
             raise ParamsError(f"--num-threads {asked.num_threads}: expected 1 or more")
+        if asked.model == CHAMPION:
+            published_model(asked.model)
         is_csv = asked.out.suffix.lower() == ".csv"
         if asked.layout == "monitoring":
             if is_csv:

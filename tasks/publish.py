@@ -1,63 +1,71 @@
 """Makes the candidate the champion, if promote allows it.
 
-    python -m tasks.publish
+    python -m tasks.publish [--again]
 
-In this order: the champion's folder, DVC's record of it, a push where a remote is configured, the
-registry, a commit. Each step leaves alone what is done already, so that after a crash the same
-command goes on where it stopped. Outside the DAG: a champion that were an output of the stage that
-judges it would be a cycle.
+First the exported model must answer in a fresh process. Then, in this order: the champion's folder,
+DVC's record of it, a push where a remote is configured, the registry, a commit. Each step leaves
+alone what is done already, so that after a crash the same command goes on where it stopped. What
+people rolled back is published again with `--again` alone. Outside the DAG: a champion that were an
+output of the stage that judges it would be a cycle.
 """
 
-import os
+import argparse
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.models import load_classifier
-from tasks.core.errors import ArtifactError, TilthError, VerdictError
+from tasks.artifacts.registry import REGISTRY, Registry, Version, load_registry, save_registry
+from tasks.core.errors import ArtifactError, VerdictError
+from tasks.core.thresholds import Servable
 from tasks.fingerprint import content_hash
-from tasks.telemetry import TELEMETRY_OFF
+from tasks.promote import Params
+from tasks.releasing import CHAMPION, commit, exit_status, has_remote, record_champion, run
+from tasks.sections import check_sections, load_sections
+from tasks.servable import try_model
 
-CHAMPION, REGISTRY = Path("models/champion"), Path("models/registry.json")
-WEIGHTS = Path("models/classifier.safetensors")
-PARTS = (
-    WEIGHTS,
-    Path("models/classifier.onnx"),
-    Path("models/reference.parquet"),
-    Path("metrics/evaluate.json"),
-)
-_COMMITTED = ("params.yaml", "dvc.yaml", "dvc.lock", "decisions", "metrics", "models", "data")
+WEIGHTS, ONNX = Path("models/classifier.safetensors"), Path("models/classifier.onnx")
+EVALUATED, OBSERVED = Path("metrics/evaluate.json"), Path("runs/publish.json")
+PARTS = (WEIGHTS, ONNX, Path("models/reference.parquet"), EVALUATED)
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Exit status: 0 published (or published before), 1 a user's error or a refused verdict."""
-    os.environ.update(TELEMETRY_OFF)
-    try:
-        print(publish())
-    except TilthError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    parser = argparse.ArgumentParser(prog="python -m tasks.publish", description=__doc__)
+    parser.add_argument("--again", action="store_true", help="also what was rolled back")
+    again = parser.parse_args(argv).again
+    return exit_status(lambda: publish(again))
 
 
-def publish() -> str:
+def publish(again: bool = False) -> str:
     """What was done, in a sentence.
 
     Raises:
-        VerdictError: promote refused the candidate, or judged another one.
+        VerdictError: promote refused the candidate or judged another one, or it cannot be served.
         ArtifactError: a part of the model is missing, or DVC or git failed.
     """
     _check_verdict()
+    weights, exported = content_hash(WEIGHTS), content_hash(ONNX)
+    registry = load_registry(REGISTRY)
+    known = next(
+        (
+            one
+            for one in reversed(registry.versions)
+            if (one.sha256, one.onnx_sha256) == (weights, exported)
+        ),
+        None,
+    )
+    if known is not None and known.rolled_back and not again:
+        return f"version {known.version} was rolled back; --again publishes it nevertheless"
     if not _is_champion():
+        _check_servable()
         _set_champion()
-    _run("git", "rm", "-r", "--quiet", "--cached", "--ignore-unmatch", str(CHAMPION))
-    _run("dvc", "--wait-for-lock", "add", "--quiet", str(CHAMPION))
-    if _run("dvc", "remote", "list").strip():
-        _run("dvc", "--wait-for-lock", "push", "--quiet")
-    version = _register()
+    md5 = record_champion()
+    if has_remote():
+        run("dvc", "--wait-for-lock", "push", "--quiet")
+    version = _register(registry, known, weights, exported, md5)
     return _commit(version)
 
 
@@ -71,6 +79,19 @@ def _check_verdict() -> None:
         raise ArtifactError(f"missing: {missing}; `dvc repro` makes them, `dvc pull` fetches them")
     if content_hash(WEIGHTS) != judged["candidate_sha256"]:
         raise VerdictError(f"{WEIGHTS} is not the candidate that was judged; `dvc repro promote`")
+
+
+def _check_servable() -> None:
+    sections = load_sections()
+    check_sections(sections)
+    limits: Servable = Params.model_validate(sections["promote"]).servable
+    observed = try_model(ONNX, limits.timeout_seconds)
+    save_json(observed, OBSERVED)
+    if observed["p95_ms"] > limits.max_latency_ms:
+        raise VerdictError(
+            f"{ONNX}: 95 % of single images are answered within {observed['p95_ms']:.1f} ms; "
+            f"promote.servable.max_latency_ms allows {limits.max_latency_ms}"
+        )
 
 
 def _is_champion() -> bool:
@@ -87,54 +108,35 @@ def _set_champion() -> None:
             shutil.copyfile(part, folder / part.name)
 
 
-def _register() -> int:
-    """The version of the champion: registered now, or before."""
-    registry = load_json(REGISTRY) if REGISTRY.is_file() else {"champion": 0, "versions": []}
-    weights = content_hash(WEIGHTS)
-    last = registry["versions"][-1] if registry["versions"] else None
-    if last is not None and last["sha256"] == weights:
-        return last["version"]
-    version = registry["champion"] + 1
-    metrics = load_json(Path("metrics/evaluate.json"))["metrics"]
-    entry = {
-        "version": version,
-        "sha256": weights,
-        "classes": load_classifier(WEIGHTS)[1].classes,
-        "metrics": {name: one["value"] for name, one in metrics.items()},
-    }
-    save_json({"champion": version, "versions": [*registry["versions"], entry]}, REGISTRY)
-    return version
+def _register(
+    registry: Registry, known: Version | None, weights: str, exported: str, md5: str
+) -> int:
+    """The number of the champion's version: registered now, or before."""
+    metrics = load_json(EVALUATED)["metrics"]
+    number = registry.next_number() if known is None else known.version
+    head = run("git", "rev-parse", "HEAD").strip()
+    version = Version(
+        version=number,
+        sha256=weights,
+        onnx_sha256=exported,
+        md5=md5,
+        commit=head if known is None else known.commit,
+        classes=load_classifier(WEIGHTS)[1].classes,
+        metrics={name: one["value"] for name, one in metrics.items()},
+    )
+    save_registry(registry.with_champion(version), REGISTRY)
+    return number
 
 
 def _commit(version: int) -> str:
-    """Commits what the run left: the champion's record, the registry, the lock and the metrics."""
-    paths = [path for path in _COMMITTED if Path(path).exists()]
-    _run("git", "add", "--", *paths)
-    listed = _run("git", "diff", "--cached", "--name-only", "--relative", "-z", "--", *paths)
-    # One by one: git refuses to commit a folder in which it tracks nothing, as `data` may be.
-    changed = [name for name in listed.split("\0") if name]
-    if not changed:
-        return f"version {version} was published before"
-    is_new = any(name.startswith("models/") for name in changed)
-    name = _run("git", "config", "--default", "Tilth", "--get", "user.name").strip()
-    email = _run("git", "config", "--default", "tilth@localhost", "--get", "user.email").strip()
-    identity = ("-c", f"user.name={name}", "-c", f"user.email={email}")
-    subject = f"{'Publish' if is_new else 'Record the results of'} model version {version}"
-    _run("git", *identity, "commit", "--quiet", "-m", subject, "--", *changed)
+    is_new = commit(
+        lambda new: f"{'Publish' if new else 'Record the results of'} model version {version}"
+    )
     if is_new:
         return f"published version {version}"
-    return f"version {version} was published before; what changed since is committed"
-
-
-def _run(*command: str) -> str:
-    """Standard output of a command. Raises ArtifactError with what it said if it fails."""
-    executable = [sys.executable, "-m", "dvc"] if command[0] == "dvc" else [command[0]]
-    done = subprocess.run([*executable, *command[1:]], capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise ArtifactError(f"`{' '.join(command)}` failed: {said}")
-    return done.stdout
+    more = "" if is_new is None else "; what changed since is committed"
+    return f"version {version} was published before{more}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

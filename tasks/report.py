@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from pages.render import render_page
-from pages.training import Training, training_sections, verdict_notice
+from pages.training import Training, training_sections
+from pages.verdict import verdict_notice
 from tasks.artifacts.documents import load_json, save_json, save_text
 from tasks.artifacts.tables import load_csv, load_table
 from tasks.core.params import Section

@@ -7,7 +7,8 @@ import pytest
 
 from pages.blocks import Block, Facts, Lines, Notice
 from pages.render import render_page
-from pages.training import Training, training_sections, verdict_notice
+from pages.training import Training, training_sections
+from pages.verdict import verdict_notice
 from tests.pages.evaluations import an_evaluation
 from tests.pages.exports import EXPORT
 
