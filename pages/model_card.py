@@ -29,13 +29,13 @@ class Card(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What was observed when it was published. `energy`: of each stage, in watt-hours, None where
-    nobody measured. `hashes`: SHA-256 of each file, by name."""
+    """What was observed when it was published. `energy`: of each stage that was measured, in
+    watt-hours. `hashes`: SHA-256 of each file, by name."""
 
     version: int
     commit: str
     hashes: Mapping[str, str]
-    energy: Mapping[str, float | None]
+    energy: Mapping[str, float]
 
 
 def card_sections(card: Card, published: Published | None = None) -> list[Section]:

@@ -40,18 +40,19 @@ def main(
     out_text: Path,
     params: Params,
 ) -> None:
-    card = Card(
-        about=params.model_dump(),
-        model=load_classifier(classifier)[1].model_dump(),
-        quality=load_json(quality),
-        pretrain=load_json(pretrain),
-        finetune=load_json(finetune),
-        evaluate=load_json(evaluate),
-        explain=load_json(explain),
-        export=load_json(export),
-        promote=load_json(promote),
+    card = load_card(
+        params, classifier, quality, pretrain, finetune, evaluate, explain, export, promote
     )
     save_card(card, out_page, out_text)
+
+
+def load_card(params: Params, classifier: Path, *measured: Path) -> Card:
+    """`measured`: what the stages that a card names left in metrics/, in its order.
+
+    Raises ArtifactError for a file that is missing, or none of ours.
+    """
+    model = load_classifier(classifier)[1].model_dump()
+    return Card(params.model_dump(), model, *map(load_json, measured))
 
 
 def save_card(card: Card, page: Path, text: Path, published: Published | None = None) -> None:

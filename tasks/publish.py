@@ -14,6 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from pages.model_card import Card, Published
+from tasks import card
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.models import load_classifier
@@ -28,6 +30,8 @@ from tasks.servable import try_model
 
 WEIGHTS, ONNX = Path("models/classifier.safetensors"), Path("models/classifier.onnx")
 EVALUATED, OBSERVED = Path("metrics/evaluate.json"), Path("runs/publish.json")
+MEASURED = tuple(Path(f"metrics/{name}.json") for name in Card._fields[2:])
+PAGE, TEXT = "model_card.html", "model_card.md"
 PARTS = (WEIGHTS, ONNX, Path("models/reference.parquet"), EVALUATED)
 
 
@@ -61,7 +65,7 @@ def publish(again: bool = False) -> str:
         return f"version {known.version} was rolled back; --again publishes it nevertheless"
     if not _is_champion():
         _check_servable()
-        _set_champion()
+        _set_champion(registry.next_number() if known is None else known.version)
     md5 = record_champion()
     if has_remote():
         run("dvc", "--wait-for-lock", "push", "--quiet")
@@ -102,10 +106,25 @@ def _is_champion() -> bool:
     )
 
 
-def _set_champion() -> None:
+def _set_champion(number: int) -> None:
+    params = card.Params.model_validate(load_sections()["card"])
+    written = card.load_card(params, WEIGHTS, *MEASURED)
     with replacing_folder(CHAMPION) as folder:
         for part in PARTS:
             shutil.copyfile(part, folder / part.name)
+        card.save_card(written, folder / PAGE, folder / TEXT, _observed(number))
+
+
+def _observed(number: int) -> Published:
+    """What no stage may know: of which commit it is, and what it took to make it."""
+    runs = sorted(Path("runs").glob("*.json"))
+    energy = {path.stem: load_json(path).get("energy", {}).get("watt_hours") for path in runs}
+    return Published(
+        version=number,
+        commit=run("git", "rev-parse", "HEAD").strip(),
+        hashes={part.name: content_hash(part) for part in PARTS},
+        energy={stage: used for stage, used in energy.items() if used is not None},
+    )
 
 
 def _register(
