@@ -80,7 +80,10 @@ def begin(training: Training) -> tuple[Part, Outcome]:
 def largest_gradients(training: Training) -> dict[str, torch.Tensor]:
     """Of each parameter."""
     training.fabric.backward(begin(training)[1].loss)
-    return {name: one.grad.abs().max() for name, one in training.lesson.net.named_parameters()}
+    return {
+        name: one.grad.abs().max()  # type: ignore[union-attr]
+        for name, one in training.lesson.net.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("augmentation", ["host", "device"])

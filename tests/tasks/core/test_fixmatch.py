@@ -86,7 +86,7 @@ def test_other_rows_are_drawn_for_another_batch_epoch_and_seed():
     assert len(counts) == 40 and counts.min() > 100 and counts.max() < 220
 
 
-def net() -> nn.Module:
+def net() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.BatchNorm1d(4))
 
