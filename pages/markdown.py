@@ -91,18 +91,21 @@ def _captioned(table: str, caption: str) -> str:
     return f"{table}\n\n{_paragraph(caption)}" if caption else table
 
 
-def _inline(text: str) -> str:
-    """On one line, as in a heading or a cell."""
-    return _paragraph(" ".join(text.split()))
-
-
 def _paragraph(text: str) -> str:
+    return _OPENING.sub(_defused, _escaped(text))
+
+
+def _inline(text: str) -> str:
+    """On one line that begins otherwise, as in a heading or a cell."""
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
     lines = (line.strip() for line in abridge(str(visible(text))).strip().split("\n"))
     escaped = "".join(_ENTITIES.get(letter, letter) for letter in "\n".join(lines))
     escaped = _SPECIAL.sub(r"\\\1", escaped)
     # Else a reader makes links of them by itself.
-    escaped = escaped.replace("://", r"\://").replace("www.", r"www\.").replace("@", "&#64;")
-    return _OPENING.sub(_defused, escaped)
+    return escaped.replace("://", r"\://").replace("www.", r"www\.").replace("@", "&#64;")
 
 
 def _defused(opening: re.Match[str]) -> str:
