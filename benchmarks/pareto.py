@@ -45,17 +45,22 @@ def draw_pareto(rows: Sequence[Row], path: Path) -> None:
     figure, places = pyplot.subplots(1, len(panels), figsize=(11, 3.6), sharey=True)
     for place, (label, panel) in zip(places, panels.items(), strict=True):
         front: list[tuple[float, float]] = []
-        for one, (cost, accuracy) in sorted(
-            panel.items(), key=lambda item: (item[1][0], -item[1][1])
-        ):
+        ranked = sorted(panel.items(), key=lambda item: (item[1][0], -item[1][1]))
+        for number, (one, (cost, accuracy)) in enumerate(ranked):
             place.plot(cost, accuracy, "o", color="#2c6a4c")
-            place.annotate(one, (cost, accuracy), xytext=(6, 4), textcoords="offset points")
+            place.annotate(
+                one,
+                (cost, accuracy),
+                xytext=(6, -12 if number % 2 else 4),
+                textcoords="offset points",
+            )
             if not front or accuracy > front[-1][1]:
                 front.append((cost, accuracy))
         place.plot(*zip(*front, strict=True), color="#74737c", linewidth=1, zorder=0)
         place.set_xlabel(label)
-        place.set_xlim(left=0)
-        place.margins(x=0.25, y=0.2)
+        place.margins(y=0.2)
+        # Room for the name of the dearest.
+        place.set_xlim(0, 1.4 * max(cost for cost, _ in panel.values()))
         place.grid(alpha=0.3)
     places[0].set_ylabel("accuracy on test")
     figure.tight_layout()
