@@ -213,7 +213,7 @@ CELLS = (
 def main(argv: list[str]) -> None:
     parser = topic_parser("explanations", __doc__, CELLS)
     parser.add_argument("--num-seeds", type=int, default=3)
-    parser.add_argument("--num-steps", type=int, default=600, help="batches that teach a net")
+    parser.add_argument("--num-steps", type=int, default=400, help="batches that teach a net")
     parser.add_argument("--num-images", type=int, default=10_000, help="of CIFAR-10")
     parser.add_argument("--num-pointed", type=int, default=50, help="images with a patch")
     parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))

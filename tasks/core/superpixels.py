@@ -70,8 +70,8 @@ def draw_coalitions(
     regression on them Shapley's.
 
     Every coalition where that is not more than asked for. Otherwise they are drawn as often as
-    they weigh, each beside its complement, which halves the noise (Covert and Lee, Improving
-    KernelSHAP, 2021).
+    they weigh, each beside its complement, which halves the noise (Improving KernelSHAP,
+    arXiv:2012.01536).
     """
     sizes = np.arange(1, num_parts)
     if 2**num_parts - 2 <= num_coalitions:

@@ -150,7 +150,7 @@ def test_grad_cam_is_that_of_captum(family, classes):
         return logits - logits.mean(dim=1, keepdim=True)
 
     x = torch.from_numpy(images).float().requires_grad_()
-    reference = LayerGradCam(evidence, layer).attribute(x, torch.from_numpy(classes))
+    reference: Any = LayerGradCam(evidence, layer).attribute(x, torch.from_numpy(classes))
     expected = F.interpolate(reference.relu().detach(), (8, 8), mode="bilinear")[:, 0]
     found = explain("grad_cam", net, images, classes)
     np.testing.assert_allclose(found, expected, atol=1e-6)
