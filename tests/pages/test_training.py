@@ -65,7 +65,7 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             "num_rows": 3,
             "suites": [],
         },
-        promote={"verdict": "first", "reasons": [], "rules": []},
+        promote={"verdict": "first", "reasons": [], "rules": [], "small_slices": {}},
         faults={},
     )
 
