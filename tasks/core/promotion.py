@@ -196,12 +196,12 @@ def _slice_rule(
 ) -> Rule:
     candidate_n, champion_n = (one[rows_N].astype(float) for one in right)
     num_rows, gain_n = len(candidate_n), candidate_n - champion_n
-    least = _least_spread(threshold.harm, num_rows)
-    spread = max(float(gain_n.std() / np.sqrt(num_rows)), least)
+    spread = float(gain_n.std() / np.sqrt(num_rows))
     reach = float(norm.isf(level)) * spread
     low, high = float(gain_n.mean()) - reach, float(gain_n.mean()) + reach
     outcome = "broken" if is_broken else "holds" if low >= -threshold.margin else "unproven"
-    power, detectable = find_power(threshold, spread, level)
+    least = _least_spread(threshold.harm, num_rows)
+    power, detectable = find_power(threshold, max(spread, least), level)
     return Rule(
         "slice", name, threshold.margin, float(candidate_n.mean()), float(champion_n.mean()),
         low, high, outcome, num_rows, threshold.harm, power, detectable,

@@ -36,7 +36,7 @@ def test_publishing_sets_the_champion_and_commits_its_record(
         finished.root / "models/classifier.safetensors"
     ).read_bytes()
     registry = json.loads((published.root / "models/registry.json").read_text())
-    assert registry["champion"] == 1
+    assert registry["aliases"] == {"champion": 1, "previous": None}
     assert [entry["version"] for entry in registry["versions"]] == [1]
     tracked = set(published.git("ls-files").splitlines())
     assert {"models/champion.dvc", "models/registry.json", "dvc.lock"} <= tracked

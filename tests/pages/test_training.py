@@ -55,7 +55,7 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
         ),
         evaluate=an_evaluation(),
         export=EXPORT,
-        promote={"verdict": "first", "reasons": [], "rules": []},
+        promote={"verdict": "first", "reasons": [], "rules": [], "small_slices": {}},
         faults={},
     )
 
