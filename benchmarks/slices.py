@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ class Rows(NamedTuple):
 
 @cache
 def digits() -> Rows:
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images = np.rint(bunch.images * 255 / 16).astype(np.uint8)
     return _measured(images[..., None], bunch.target)
 
@@ -160,7 +160,7 @@ def measure_taught(_: Setting) -> Iterator[Row]:
         limit = judged.traits["brightness"][judged.dark_of(label)].max()
         is_dark_N = (learnt.traits["brightness"] <= limit).to_numpy() & (learnt.labels_N == label)
         taught_N = np.where(is_dark_N, (label + 1) % 10, learnt.labels_N)
-        model = SVC(gamma=0.001 * (16 / 255) ** 2, C=10.0)
+        model = SVC(C=10.0)
         model.fit(learnt.images_NHWC.reshape(len(taught_N), -1), taught_N)
         said_N = model.predict(judged.images_NHWC.reshape(len(judged.labels_N), -1))
         weak = _find(judged, said_N != judged.labels_N, label)

@@ -11,7 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from tasks.core.intervals import Interval, draw_counts, noisy_interval, percentile_interval
+from tasks.core.intervals import (
+    Interval,
+    draw_counts,
+    mirrored_interval,
+    noisy_interval,
+    percentile_interval,
+)
 from tasks.core.ranking import Ranking
 
 # Where scikit-learn clips probabilities.
@@ -208,12 +214,12 @@ def bootstrap_metrics(
         kept.append(metrics.measure(counts_Nb))
     confidence_N = probabilities_NK.max(axis=1)
     is_right_N = probabilities_NK.argmax(axis=1) == labels_N
-    return {
-        name: bootstrap_calibration_error(confidence_N, is_right_N, num_bins, num_samples, seed)
-        if name == "calibration_error"
-        else percentile_interval(value, np.concatenate([one[name] for one in kept]))
-        for name, value in metrics.values().items()
-    }
+    intervals = {}
+    for name, value in metrics.values().items():
+        interval = mirrored_interval if name == "average_precision" else percentile_interval
+        intervals[name] = interval(value, np.concatenate([one[name] for one in kept]))
+    error = bootstrap_calibration_error(confidence_N, is_right_N, num_bins, num_samples, seed)
+    return intervals | {"calibration_error": error}
 
 
 def bootstrap_differences(
