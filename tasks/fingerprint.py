@@ -45,11 +45,16 @@ def library_versions(libraries: Iterable[str]) -> dict[str, str]:
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of all files in a folder."""
+    if not path.is_dir():
+        return _file_hash(path).hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in sorted(path.rglob("*")):
         if file.is_file():
-            if file != path:
-                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            digest.update(_file_hash(file).digest())
     return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> "hashlib._Hash":
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256")

@@ -1,4 +1,5 @@
-"""A candidate passes where it reaches every value and is not shown to be worse than the champion."""
+"""A candidate passes where it reaches every value and is not shown to be worse than the
+champion."""
 
 import numpy as np
 import pandas as pd
