@@ -19,6 +19,7 @@ from benchmarks import (
     orchestration,
     planted,
     pretraining,
+    promotion,
     reproducibility,
     resume,
     search,
@@ -60,6 +61,7 @@ TOPICS = {
     "resume": resume.CELLS,
     "gpu": gpu.CELLS,
     "search": search.CELLS,
+    "promotion": promotion.CELLS,
 }
 
 

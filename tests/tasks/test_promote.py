@@ -1,4 +1,4 @@
-"""A candidate passes where it reaches every value and is not shown to be worse than the champion."""
+"""A candidate passes where it reaches every value and no rule shows it to be worse."""
 
 import numpy as np
 import pandas as pd
