@@ -56,7 +56,7 @@ def publish_from(clone: Path, folder: Path) -> bytes:
     champion.mkdir(parents=True)
     shutil.copyfile(clone / "models/classifier.onnx", champion / "classifier.onnx")
     digest = sha256((champion / "classifier.onnx").read_bytes()).hexdigest()
-    version = {"version": 1, "onnx_sha256": digest, "metrics": {}}
+    version = {"version": 1, "sha256": "", "onnx_sha256": digest, "classes": [], "metrics": {}}
     save_json({"aliases": {"champion": 1}, "versions": [version]}, folder / "models/registry.json")
     shard = sorted((clone / "data/raw/shards").iterdir())[0]
     return next(load_row_group(shard, 0)).data

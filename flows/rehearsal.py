@@ -65,14 +65,17 @@ def rehearse(root: Path) -> Rehearsed:
     num_drifting = baseline.params.fire_after
     windows: list[tuple[str, Callable[[bytes], bytes]]] = [("as they are", bytes)]
     windows += [(f"darker and turned, {n}", worsen) for n in range(1, num_drifting + 1)]
-    verdicts, span = {}, Span(datetime.now(UTC), datetime.now(UTC))
+    verdicts, document = {}, {}
+    span = Span(datetime.now(UTC), datetime.now(UTC))
     with serving(root, folder, address) as url:
         for name, change in windows:
             span = ask(url, [change(image) for image in images], store)
             readers = Readers(["the demo"], {"report": str(folder / "report.html")})
-            verdicts[name] = watch(store, baseline, span, span.end, readers)["verdict"]
+            document = watch(store, baseline, span, span.end, readers)
+            verdicts[name] = document["verdict"]
     tables = comparable(baseline, store.load_window(span.start, span.end))
-    report = make_report(*tables, baseline.params.num_report_rows, baseline.seed)
+    most = baseline.params.num_report_rows
+    report = make_report(*tables, document["summary"], most, baseline.seed)
     save_report(report, folder / "report.html")
     told = store.load(DELIVERIES)
     alert = as_text(alert_of(json.loads(told[0]["document"]))) if told else None

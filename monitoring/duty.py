@@ -59,7 +59,8 @@ def watch_last(
         tables = comparable(baseline, store.load_window(seen.start, seen.end))
     except ArtifactError:
         return document  # There is nothing to show; the check says why.
-    report = make_report(*tables, baseline.params.num_report_rows, baseline.seed)
+    most = baseline.params.num_report_rows
+    report = make_report(*tables, document["summary"], most, baseline.seed)
     save_report(report, folder / f"{_named(seen)}.html")
     return document
 

@@ -68,7 +68,7 @@ def compose(
     examples: tuple[str, ...],
     links: Mapping[str, str],
 ) -> Alert:
-    kinds = [one.episode.kind for one in news.episodes]
+    kinds: list[Kind] = [one.episode.kind for one in news.episodes]
     since = moment(min(one.opened_at for one in news.episodes))
     return Alert(
         fingerprint="+".join(one.episode.fingerprint for one in news.episodes),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from tasks.artifacts.documents import load_json
+from tasks.artifacts.registry import load_registry
 from tasks.core.errors import ArtifactError
 from tasks.core.onnx_model import Described, describe_session, make_session
 from tasks.core.outputs import run_model
@@ -53,12 +53,10 @@ def load_champion(folder: Path, registry: Path, num_threads: int) -> Champion:
 
 def find_entry(registry: Path) -> dict[str, Any]:
     """The champion's version in the registry. Raises ArtifactError if it names none."""
-    document = load_json(registry)
-    try:
-        version = document["aliases"]["champion"]
-        return next(one for one in document["versions"] if one["version"] == version)
-    except (KeyError, TypeError, StopIteration):
-        raise ArtifactError(f"{registry}: names no champion; `python -m tasks.publish`") from None
+    champion = load_registry(registry).champion
+    if champion is None:
+        raise ArtifactError(f"{registry}: names no champion; `python -m tasks.publish`")
+    return champion.model_dump()
 
 
 def _try(session: onnxruntime.InferenceSession, described: Described) -> None:

@@ -24,6 +24,7 @@ from benchmarks import (
     orchestration,
     planted,
     pretraining,
+    promotion,
     reproducibility,
     resume,
     search,
@@ -76,6 +77,7 @@ TOPICS = {
     "long_tail": long_tail.CELLS,
     "label_noise": label_noise.CELLS,
     "semi_supervised": semi_supervised.CELLS,
+    "promotion": promotion.CELLS,
 }
 
 

@@ -29,15 +29,14 @@ def predict(labels: np.ndarray, is_right: np.ndarray) -> np.ndarray:
 
 def judged(candidate: np.ndarray, champion: np.ndarray, margin: float = 0.005, seed: int = 0):
     labels = np.arange(len(candidate)) % 2
-    ours, theirs = (
+    (value, drawn), (former, formerly) = (
         draw_metrics(labels, predict(labels, one), 15, 300, seed) for one in (candidate, champion)
     )
-    values, drawn = zip(ours, theirs, strict=True)
     return judge_change(
         "accuracy",
         Threshold(margin, 0.03 + margin),
-        tuple(one["accuracy"] for one in values),
-        tuple(one["accuracy"] for one in drawn),
+        (value["accuracy"], former["accuracy"]),
+        (drawn["accuracy"], formerly["accuracy"]),
         len(labels),
     )
 
@@ -54,7 +53,7 @@ def test_pairing_sees_a_difference_that_intervals_of_each_model_hide():
     candidate = champion.copy()
     candidate[np.flatnonzero(champion)[:25]] = False
     rule = judged(candidate, champion)
-    assert rule.outcome == "broken"
+    assert rule.outcome == "broken" and rule.champion is not None
     spread = np.sqrt(0.7 * 0.3 / 1000)
     # Apart, the two lie within each other's intervals.
     assert abs(rule.value - rule.champion) < 1.96 * spread
@@ -91,7 +90,8 @@ def test_metrics_are_those_of_the_rows():
 )
 @pytest.mark.filterwarnings("ignore:All-NaN")
 def test_a_value_is_held_against_its_interval(metric, threshold, drawn, outcome):
-    rule = judge_value(metric, threshold, float(np.mean(drawn)), np.linspace(*drawn, 200))
+    samples = np.linspace(drawn[0], drawn[1], 200)
+    rule = judge_value(metric, threshold, float(np.mean(drawn)), samples)
     assert rule.outcome == outcome
 
 
@@ -133,7 +133,7 @@ def test_one_slice_that_breaks_is_found_among_those_that_hold():
 def test_without_a_margin_a_slice_is_a_sign_test():
     candidate, champion = np.zeros(40, bool), np.zeros(40, bool)
     champion[:9], candidate[9:11] = True, True
-    chance = binomtest(9, 11, alternative="greater").pvalue
+    chance = float(binomtest(9, 11, alternative="greater").pvalue)
     for level, outcome in ((chance * 1.01, "broken"), (chance * 0.99, "unproven")):
         assert reject_by_holm(np.array([chance]), level)[0] == (outcome == "broken")
     (rule,) = judge_slices({"all": np.ones(40, bool)}, (candidate, champion), Threshold(0, 0.1), 30)
