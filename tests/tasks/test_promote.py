@@ -1,11 +1,4 @@
-<<<<<<< HEAD
-"""A candidate passes where it reaches every value and is not shown to be worse than the
-champion."""
-||||||| 1d7674f
-"""A candidate passes where it reaches every value and is not shown to be worse than the champion."""
-=======
 """A candidate passes where it reaches every value and no rule shows it to be worse."""
->>>>>>> gate
 
 import numpy as np
 import pandas as pd
