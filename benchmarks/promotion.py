@@ -74,7 +74,7 @@ def measure_worse(setting: Setting) -> Iterator[Row]:
             for seed in range(setting.options.trials)
         ]
         refused = sum(rule.outcome == "broken" for rule in trials) / len(trials)
-        stated = float(np.mean([rule.power for rule in trials]))
+        stated = float(np.mean([rule.power for rule in trials if rule.power is not None]))
         yield make_row(
             f"worse: refused at {size:,} rows, against stated power", refused, "", stated
         )
