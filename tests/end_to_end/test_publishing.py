@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,11 @@ def test_publishing_sets_the_champion_and_commits_its_record(
     ).read_bytes()
     registry = json.loads((published.root / "models/registry.json").read_text())
     assert registry["aliases"] == {"champion": 1, "previous": None}
-    assert [entry["version"] for entry in registry["versions"]] == [1]
+    (entry,) = registry["versions"]
+    assert entry["version"] == 1
+    for key, name in (("sha256", "safetensors"), ("onnx_sha256", "onnx")):
+        assert entry[key] == sha256((champion / f"classifier.{name}").read_bytes()).hexdigest()
+    assert entry["commit"] == published.git("rev-parse", "HEAD~1").strip()
     tracked = set(published.git("ls-files").splitlines())
     assert {"models/champion.dvc", "models/registry.json", "dvc.lock"} <= tracked
     assert not any(name.startswith("models/champion/") for name in tracked)
@@ -65,7 +70,8 @@ def test_without_the_champions_bytes_nothing_is_promoted(
     clone = Checkout(tmp_path / "checkout", tmp_path)
     published.git("clone", "--quiet", str(published.root), str(clone.root))
     before = clone.contents("metrics/promote.json", "dvc.lock")
-    for name in ("data/clean", "data/labels.parquet", "data/rows", "models/classifier.safetensors"):
+    needed = ("data/clean", "data/labels.parquet", "data/rows", "data/slices.parquet")
+    for name in (*needed, "models/classifier.safetensors"):
         source, target = published.root / name, clone.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
