@@ -19,14 +19,7 @@ from tasks import card
 from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.models import load_classifier
-from tasks.artifacts.registry import (
-    REGISTRY,
-    Registry,
-    Version,
-    file_sha256,
-    load_registry,
-    save_registry,
-)
+from tasks.artifacts.registry import REGISTRY, Registry, Version, load_registry, save_registry
 from tasks.core.errors import ArtifactError, VerdictError
 from tasks.core.thresholds import Servable
 from tasks.fingerprint import content_hash
@@ -58,7 +51,7 @@ def publish(again: bool = False) -> str:
         ArtifactError: a part of the model is missing, or DVC or git failed.
     """
     _check_verdict()
-    weights, exported = file_sha256(WEIGHTS), file_sha256(ONNX)
+    weights, exported = content_hash(WEIGHTS), content_hash(ONNX)
     registry = load_registry(REGISTRY)
     known = next(
         (

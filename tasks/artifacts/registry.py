@@ -60,11 +60,6 @@ class Registry(Section):
         return 1 + max((one.version for one in self.versions), default=0)
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def load_registry(path: Path) -> Registry:
     """An empty one where there is no file yet. Raises ArtifactError for a file that is none."""
     return parse_registry(load_json(path), path) if path.is_file() else Registry()
@@ -108,7 +103,7 @@ def published_model(folder: Path) -> Path:
     champion = load_registry(listed).champion
     if champion is None:
         raise ArtifactError(f"{listed}: names no champion; `python -m tasks.publish`")
-    if file_sha256(path) != champion.onnx_sha256:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != champion.onnx_sha256:
         raise ArtifactError(
             f"{path}: is not version {champion.version}, which {listed} names as the champion; "
             f"`python -m tasks.publish` or `python -m tasks.rollback` completes what was cut short"
