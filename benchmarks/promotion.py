@@ -74,7 +74,7 @@ def measure_worse(setting: Setting) -> Iterator[Row]:
             for seed in range(setting.options.trials)
         ]
         refused = sum(rule.outcome == "broken" for rule in trials) / len(trials)
-        stated = float(np.mean([rule.power for rule in trials]))
+        stated = float(np.mean([rule.power or 0.0 for rule in trials]))
         yield make_row(
             f"worse: refused at {size:,} rows, against stated power", refused, "", stated
         )
