@@ -58,7 +58,7 @@ def load_card(params: Params, classifier: Path, *measured: Path) -> Card:
 def save_card(card: Card, page: Path, text: Path, published: Published | None = None) -> None:
     """One content, written twice."""
     sections: list[PageSection] = card_sections(card, published)
-    words = (f"Model card: {card.about['name']}", card.about["intended_use"])
+    words = (f"Model card: {card.about['name']}", "What to know of the model before using it.")
     notice = verdict_notice(card.promote)
     save_text(render_page(*words, sections, notice), page)
     save_text(render_markdown(*words, sections, notice), text)
