@@ -36,7 +36,7 @@ demo: $(READY) ## From raw images to a watched model, on small data
 	@$(BIN)/python -m flows.demo
 
 test: $(READY) ## Run the tests (ARGS="-m slow" for the slow ones)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## Formatting, lint, types, spelling: what CI asks before the tests
 	$(BIN)/ruff format --check .

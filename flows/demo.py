@@ -11,7 +11,6 @@ if __name__ == "__main__":
     prepare(Path.cwd(), os.environ)
 
 from flows.data import data
-from flows.rehearsal import describe, rehearse
 from flows.run import exit_status
 from flows.server import any_server
 from flows.summary import plain
@@ -36,6 +35,8 @@ def demo(publish: bool) -> None:
         outcomes.setdefault(outcome.stage, outcome)
     print(f"\n{plain(outcomes.values(), Path.cwd())}")
     if publish:
+        from flows.rehearsal import describe, rehearse  # what serves and watches takes a second
+
         print(f"\n{describe(rehearse(Path.cwd()))}")
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.environment import prepare
 
@@ -13,8 +14,9 @@ from prefect import flow
 from prefect.events import emit_event
 
 from flows.run import beside, main
-from monitoring.kept import Kept, load_episodes
-from monitoring.store import DEFAULT_STORE, Store, parse_store
+
+if TYPE_CHECKING:
+    from monitoring.kept import Kept
 
 
 @flow(name="monitoring", persist_result=False)
@@ -39,7 +41,10 @@ def monitoring(as_of: str = "now") -> tuple[str, ...]:
     return tuple(kept.episode.fingerprint for kept in firing)
 
 
-def _episodes() -> list[Kept]:
+def _episodes() -> list["Kept"]:
+    from monitoring.kept import load_episodes
+    from monitoring.store import DEFAULT_STORE, Store, parse_store
+
     store = Store(parse_store(os.environ.get("TILTH_SERVE_STORE", DEFAULT_STORE)))
     try:
         return list(load_episodes(store).values())

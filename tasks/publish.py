@@ -25,6 +25,7 @@ from tasks.core.thresholds import Servable
 from tasks.fingerprint import content_hash
 from tasks.promote import Params
 from tasks.releasing import CHAMPION, commit, exit_status, has_remote, record_champion, run
+from tasks.rollback import restore
 from tasks.sections import check_sections, load_sections
 from tasks.servable import try_model
 
@@ -63,7 +64,9 @@ def publish(again: bool = False) -> str:
     )
     if known is not None and known.rolled_back and not again:
         return f"version {known.version} was rolled back; --again publishes it nevertheless"
-    if not _is_champion():
+    if known is not None and known.rolled_back and known.md5 is not None:
+        restore(known)
+    elif not _is_champion():
         _check_servable()
         _set_champion(registry.next_number() if known is None else known.version)
     md5 = record_champion()

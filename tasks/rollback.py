@@ -50,7 +50,7 @@ def rollback() -> str:
             "was cut short"
         )
     if not CHAMPION.is_dir() or hash_as_dvc(CHAMPION) != previous.md5:
-        _restore(previous)
+        restore(previous)
     if record_champion() != previous.md5:
         raise ArtifactError(f"{CHAMPION}: changed while it was restored; run again")
     save_registry(wanted, REGISTRY)
@@ -63,7 +63,11 @@ def _committed_registry() -> Registry:
     return parse_registry(json.loads(run("git", "show", f"HEAD:./{REGISTRY}")), REGISTRY)
 
 
-def _restore(version: Version) -> None:
+def restore(version: Version) -> None:
+    """Has the champion's folder as it was when the version was published.
+
+    Raises ArtifactError if its bytes are neither in DVC's cache nor in a remote.
+    """
     assert version.md5 is not None
     cache = Cache(Path(run("dvc", "cache", "dir").strip()))
     if not _has_all(cache, version.md5):

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -99,16 +99,21 @@ def pytest_configure() -> None:
         settings.load_profile("repeatable")
 
 
-def _group(path: Path) -> str:
-    shared = [folder for folder in path.parts if folder in SHARING]
-    return shared[-1] if shared else str(path)
+# There are sessions without pytest-xdist.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return next((name for name in SHARING if f"/{name}/" in module), module)
+
+    return Together(config, log)
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
         parts = _parts(item)
         if item.get_closest_marker("needs") and not parts:
             raise pytest.UsageError(f"{item.nodeid}: needs() names no part")

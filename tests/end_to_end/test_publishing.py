@@ -32,6 +32,8 @@ def test_publishing_sets_the_champion_and_commits_its_record(
         "classifier.onnx",
         "reference.parquet",
         "evaluate.json",
+        "model_card.html",
+        "model_card.md",
     }
     assert (champion / "classifier.safetensors").read_bytes() == (
         finished.root / "models/classifier.safetensors"
@@ -57,7 +59,7 @@ def test_what_was_published_is_champion_and_publishing_it_again_does_nothing(
     head = copy.git("rev-parse", "HEAD")
     assert succeeded(copy.module("tasks.publish")) == "version 1 was published before\n"
     assert copy.git("rev-parse", "HEAD") == head
-    assert ran(copy.dvc("repro")) == {"promote", "report"}
+    assert ran(copy.dvc("repro")) == {"promote", "report", "card"}
     assert load_metrics(copy.root, "promote")["verdict"] == "is_champion"
     record = copy.contents("models/champion", "models/champion.dvc", "models/registry.json")
     assert "version 1 was published before" in succeeded(copy.module("tasks.publish"))

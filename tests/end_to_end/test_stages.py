@@ -19,9 +19,9 @@ from tests.end_to_end.checkout import Checkout, outcomes, ran, succeeded
 
 AFTER_AUDIT = {
     *("audit", "rebalance", "augment", "quality"),
-    *("finetune", "evaluate", "explain", "export", "promote", "report"),
+    *("finetune", "evaluate", "explain", "export", "promote", "report", "card"),
 }
-AFTER_FINETUNE = {"finetune", "evaluate", "explain", "export", "promote", "report"}
+AFTER_FINETUNE = {"finetune", "evaluate", "explain", "export", "promote", "report", "card"}
 
 
 def load_rows(checkout: Checkout) -> dict[str, np.ndarray]:
@@ -100,7 +100,7 @@ def numbers_in(document: Any) -> list[float]:
 def test_every_metric_is_there_and_finite(finished: Checkout) -> None:
     for stage in finished.load_yaml("dvc.yaml")["stages"]:
         path = finished.root / f"metrics/{stage}.json"
-        if stage in ("ingest", "clean", "augment"):
+        if stage in ("ingest", "clean", "augment", "card"):
             assert not path.exists()
             continue
         numbers = numbers_in(json.loads(path.read_text()))

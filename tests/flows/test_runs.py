@@ -23,7 +23,7 @@ CHAIN = """
 stages:
   ingest: {cmd: cat params.yaml > raw, deps: [params.yaml], outs: [raw]}
   quality: {cmd: cat raw > page, deps: [raw], outs: [page]}
-  explain: {cmd: cat raw > reasons, deps: [raw], outs: [reasons]}
+  card: {cmd: cat verdict > card, deps: [verdict], outs: [card]}
   promote: {cmd: cat raw > verdict, deps: [raw], outs: [verdict]}
   report: {cmd: cat raw > report, deps: [raw], outs: [report]}
 """
@@ -46,7 +46,7 @@ BROKEN = """
 stages:
   ingest: {cmd: echo 1 > raw, outs: [raw]}
   broken: {cmd: "echo lost; exit 3", deps: [raw], outs: [weights]}
-  explain: {cmd: cat raw > reasons, deps: [raw], outs: [reasons]}
+  card: {cmd: cat verdict > card, deps: [verdict], outs: [card]}
   promote: {cmd: cat weights > verdict, deps: [weights], outs: [verdict]}
   report: {cmd: "sleep 1; cat raw > report", deps: [raw], outs: [report]}
 """
@@ -210,9 +210,7 @@ def test_what_the_gate_lets_through_is_published(
 
     root = make_checkout(CHAIN)
     set_verdict(root, word)
-    assert [outcome.stage for outcome in training()] == [
-        *("ingest", "explain", "promote", "report")
-    ]
+    assert [outcome.stage for outcome in training()] == [*("ingest", "promote", "report", "card")]
     assert (root / "published").exists() is expected
 
 
@@ -300,8 +298,8 @@ def test_the_demo_ends_with_what_came_of_it(
     assert re.findall(r"^(\w+) +(ran|skipped|restored) ", table, re.M) == [
         ("ingest", "ran"),
         ("quality", "ran"),
-        ("explain", "ran"),
         ("promote", "ran"),
         ("report", "ran"),
+        ("card", "ran"),
     ]
     assert "promote: first" in table

@@ -39,7 +39,7 @@ def own_server(root: Path) -> Iterator[str]:
 TINY = """
 stages:
   quality: {cmd: echo 1 > page, outs: [page]}
-  explain: {cmd: echo 1 > reasons, outs: [reasons]}
+  card: {cmd: echo 1 > card, deps: [verdict], outs: [card]}
   promote: {cmd: echo 1 > verdict, outs: [verdict]}
   report: {cmd: "sleep 3; echo 1 > report", outs: [report]}
 """
