@@ -25,6 +25,7 @@ def published(project, monkeypatch) -> Path:  # noqa: F811
     return champion
 
 
+@pytest.mark.slow
 def test_drift_fires_once_and_is_told(published, prefect_api, monkeypatch):
     from flows.monitoring import monitoring
 
