@@ -44,8 +44,9 @@ def library_versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files in a folder."""
-    if not path.is_dir():
+    """SHA-256 of a file, or of the names and contents of all files in a folder; of nothing where
+    there is nothing."""
+    if path.is_file():
         return _file_hash(path).hexdigest()
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
