@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.artifacts.documents import load_yaml, save_json
+from tasks.artifacts.snapshots import SNAPSHOT, load_snapshot
 from tasks.core.errors import ParamsError
 from tasks.core.params import Run, Section, explain_validation, find_overlooked
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
@@ -38,7 +39,7 @@ def load_sections() -> dict[str, Any]:
 
 
 def check_sections(sections: dict[str, Any]) -> None:
-    """Checks every section against the `Params` of its stage.
+    """Checks every section against the `Params` of its stage, and snapshot.yaml beside them.
 
     One that fitted is remembered until it, the code or a library changes: to check it takes the
     import of its stage, and all of them together take seconds.
@@ -63,6 +64,8 @@ def check_sections(sections: dict[str, Any]) -> None:
         save_json(fitted, _CHECKED)
     if mistakes:
         raise ParamsError("\n  ".join([f"{PARAMS}:", *mistakes]))
+    if SNAPSHOT.is_file():
+        load_snapshot(SNAPSHOT)
 
 
 def _stages() -> list[str]:
