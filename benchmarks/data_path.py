@@ -26,7 +26,6 @@ from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.record import ROOT, Row, make_row
 from benchmarks.sources import add_images, count_images, make_large, take_cifar10
 from benchmarks.workspace import repro, run
-from tasks.artifacts.snapshots import SNAPSHOT, Snapshot, save_snapshot
 
 STAGES = ("ingest", "validate", "clean")
 BASELINES = {
@@ -182,8 +181,7 @@ def add_new_files(setting: Setting) -> Round:
 
 def take_in(root: Path, place: str) -> Added:
     """Ingest to split under a new snapshot."""
-    name = f"new-files-in-{place.replace(' ', '-')}"
-    save_snapshot(Snapshot(name=name, taken_at=None), root / SNAPSHOT)
+    run(root, "python", "-m", "tasks.snapshot", f"new-files-in-{place.replace(' ', '-')}")
     say(f"ingest to split with {NUM_NEW} new files in {place}")
     before = shard_names(root)
     seconds = repro(root, "split").seconds

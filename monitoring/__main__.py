@@ -145,11 +145,15 @@ def watch(asked: argparse.Namespace) -> int:
     reference = asked.champion / "reference.parquet"
     baseline = load_baseline(reference, None, *load_params(PARAMS))
     from monitoring.duty import load_alerts, watch_last
+    from monitoring.retraining import consider
 
     alerts, store = load_alerts(asked.alerts), _store(asked)
     as_of = parse_time(asked.as_of)
     assert as_of is not None
-    document = watch_last(store, baseline, alerts, as_of.to_pydatetime(), asked.out)
+    at = as_of.to_pydatetime()
+    considered = consider(store, asked.champion.parent / "registry.json", PARAMS, at)
+    told = {"retraining": considered.said}
+    document = watch_last(store, baseline, alerts, at, asked.out, told)
     print(document["summary"])
     return 0
 

@@ -1,6 +1,6 @@
 """On duty: the predictions of the last hours are checked, and whoever alerts.yaml names is told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,15 +44,21 @@ def load_alerts(path: Path) -> Alerts:
 
 
 def watch_last(
-    store: Store, baseline: Baseline, alerts: Alerts, as_of: datetime, folder: Path
+    store: Store,
+    baseline: Baseline,
+    alerts: Alerts,
+    as_of: datetime,
+    folder: Path,
+    measures: Mapping[str, str],
 ) -> dict[str, Any]:
     """The check of the last hours; beside it in `folder`, named by its window, a report to look at.
+    `measures`: what is done about drift, to be told with it.
 
     Raises ArtifactError if the store cannot be read or written, or the folder not written.
     """
     span = Span(as_of - timedelta(hours=alerts.hours), as_of)
     seen = with_those_that_waited(store, span)
-    readers = Readers(sorted(alerts.channels), alerts.links | _report_link(folder, seen))
+    readers = Readers(sorted(alerts.channels), alerts.links | _report_link(folder, seen), measures)
     document = watch(store, baseline, span, as_of, readers)
     save_json(document, folder / f"{_named(seen)}.json")
     try:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,14 +21,16 @@ from monitoring.kept import Kept, load_episodes, moment, save_episodes
 from monitoring.outbox import lay_down
 from monitoring.store import Store, to_micros
 from monitoring.tables import CHECKS
-from monitoring.telling import Span, compose, find_examples, find_news
+from monitoring.telling import Span, compose, find_examples, find_news, is_about_the_model
 
 
 class Readers(NamedTuple):
-    """Whom to tell, by the names of channels, and where they read on, by name."""
+    """Whom to tell, by the names of channels, where they read on, by name, and what is done about
+    it, by name, while it lasts."""
 
     channels: Sequence[str]
     links: Mapping[str, str]
+    measures: Mapping[str, str] = MappingProxyType({})
 
 
 def watch(
@@ -49,6 +52,8 @@ def watch(
     after = {kind: _keep(before.get(kind), one, span) for kind, one in advanced.items()}
     for news in find_news(before, after.values(), as_of):
         alert = compose(news, document, span, find_examples(baseline, window), readers.links)
+        if is_about_the_model(news):
+            alert = alert._replace(facts={**alert.facts, **readers.measures})
         occasion = f"reminder {as_of:%Y-%m-%d}" if news.state == "reminder" else news.state
         lay_down(store, alert, occasion, readers.channels, as_of)
         told = {one.episode.kind: one._replace(told_at=to_micros(as_of)) for one in news.episodes}

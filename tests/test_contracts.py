@@ -114,7 +114,7 @@ def test_a_section_fits_its_params(stage):
     assert issubclass(params, Section)
     sections = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params.model_validate(sections[stage])
-    assert set(sections) == {"run", "monitoring", *STAGES}
+    assert set(sections) == {"run", "monitoring", "retrain", "rollback", *STAGES}
 
 
 @stages

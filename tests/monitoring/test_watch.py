@@ -154,6 +154,23 @@ def test_what_waits_for_rows_is_judged_with_what_comes_next(store):
     assert alone["window"]["num_rows"] == 150
 
 
+def test_what_is_done_about_drift_is_told_as_long_as_it_lasts(store):
+    readers = READERS._replace(measures={"retraining": "needs labels"})
+    for day in (0, 1, 5, 6, 7):
+        span = fill(store, day, **(DRIFTED if day < 2 else {}))
+        watch(store, BASELINE, span, span.end, readers)
+    span = fill(store, 8, count=0)
+    watch(store, BASELINE, span, span.end, readers)
+    alerts = [json.loads(row["document"]) for row in store.load(DELIVERIES, channel="mail")]
+    told = {(one["title"][:5], one["state"]): "retraining" in one["facts"] for one in alerts}
+    assert told == {
+        ("Drift", "firing"): True,
+        ("Drift", "reminder"): True,
+        ("Drift", "resolved"): False,
+        ("The d", "firing"): False,
+    }
+
+
 def test_broken_data_fires_at_once_and_is_another_thing_than_drift(store):
     assert live(store, 0, count=0) == "incident"
     assert told(store) == ["firing"]
