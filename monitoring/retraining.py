@@ -115,8 +115,11 @@ def consider(store: Store, registry: Path, params: Path, now: datetime) -> Decis
 def find_source(params: Path) -> Path | None:
     """The folder from which ingest takes in kept images and their labels: that of the manifest of
     the source `production`; None if there is no such source. Raises ArtifactError."""
-    source = load_yaml(params).get("ingest", {}).get("sources", {}).get(SOURCE, {})
-    return Path(source["file"]).parent if source.get("type") == "manifest" else None
+    found = load_yaml(params)
+    for name in ("ingest", "sources", SOURCE):
+        found = found.get(name) if isinstance(found, dict) else None
+    is_manifest = isinstance(found, dict) and found.get("type") == "manifest"
+    return Path(found["file"]).parent if is_manifest and "file" in found else None
 
 
 def note_begin(store: Store, decision: Decision, now: datetime) -> None:

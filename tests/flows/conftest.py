@@ -13,7 +13,11 @@ ROOT = Path(__file__).parents[2]
 CODE = (
     "flows",
     "tasks/__init__.py",
+    "tasks/artifacts/__init__.py",
+    "tasks/artifacts/atomic.py",
+    "tasks/artifacts/documents.py",
     "tasks/children.py",
+    "tasks/releasing.py",
     "tasks/reproduce.py",
     "tasks/telemetry.py",
     "tasks/core/__init__.py",
