@@ -9,10 +9,13 @@ BranchError(TilthError)     the clone and its remote have parted, or somebody ed
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 from prefect.client.orchestration import get_client
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.events import emit_event
 
@@ -48,12 +51,29 @@ def only_writer(wait_seconds: float) -> Iterator[None]:
     """
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(_WRITER, 1)
-    try:
-        # Prefect waits for ever where it is told to wait for no time.
-        with concurrency(_WRITER, timeout_seconds=max(wait_seconds, 0.1), strict=True):
-            yield
-    except TimeoutError:
-        raise BusyError(f"another run advances {BRANCH}; run again when it has ended") from None
+    # A time-out would also end a first try that is slow, so no patience is told by no second try.
+    patience: dict[str, Any] = (
+        {"timeout_seconds": wait_seconds} if wait_seconds else {"max_retries": 0}
+    )
+    with ExitStack() as held:
+        try:
+            # A training outlives a server that is away for a while.
+            place = concurrency(
+                _WRITER, strict=True, raise_on_lease_renewal_failure=False, **patience
+            )
+            held.enter_context(place)
+        except (TimeoutError, ConcurrencySlotAcquisitionError) as error:
+            if not isinstance(error, TimeoutError) and not _is_taken(error):
+                raise
+            raise BusyError(f"another run advances {BRANCH}; run again when it has ended") from None
+        yield
+
+
+def _is_taken(error: Exception) -> bool:
+    said = error.__cause__
+    return (
+        isinstance(said, httpx.HTTPStatusError) and said.response.status_code == httpx.codes.LOCKED
+    )
 
 
 def follow(root: Path, run_module: RunModule) -> None:

@@ -7,7 +7,7 @@ image that was kept: only these can be taken in, as the source `production` of i
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select
 
@@ -115,11 +115,12 @@ def consider(store: Store, registry: Path, params: Path, now: datetime) -> Decis
 def find_source(params: Path) -> Path | None:
     """The folder from which ingest takes in kept images and their labels: that of the manifest of
     the source `production`; None if there is no such source. Raises ArtifactError."""
-    found = load_yaml(params)
+    found: Any = load_yaml(params)
     for name in ("ingest", "sources", SOURCE):
         found = found.get(name) if isinstance(found, dict) else None
-    is_manifest = isinstance(found, dict) and found.get("type") == "manifest"
-    return Path(found["file"]).parent if is_manifest and "file" in found else None
+    if not isinstance(found, dict) or found.get("type") != "manifest" or "file" not in found:
+        return None
+    return Path(found["file"]).parent
 
 
 def note_begin(store: Store, decision: Decision, now: datetime) -> None:

@@ -16,6 +16,7 @@ CODE = (
     "tasks/artifacts/__init__.py",
     "tasks/artifacts/atomic.py",
     "tasks/artifacts/documents.py",
+    "tasks/artifacts/registry.py",
     "tasks/children.py",
     "tasks/releasing.py",
     "tasks/reproduce.py",
@@ -23,6 +24,7 @@ CODE = (
     "tasks/core/__init__.py",
     "tasks/core/errors.py",
     "tasks/core/lifetime.py",
+    "tasks/core/params.py",
     "prefect.yaml",
 )
 CHECK = """
