@@ -1,6 +1,6 @@
 """On duty: the predictions of the last hours are checked, and whoever alerts.yaml names is told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from monitoring.reports import make_report, save_report
 from monitoring.store import Store
 from monitoring.tables import CHECKS
 from monitoring.telling import Span
-from monitoring.watch import Readers, watch, with_those_that_waited
+from monitoring.watch import Readers, load_watched, watch, with_those_that_waited
 from tasks.artifacts.documents import load_yaml, save_json
 from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.params import Section, explain_validation
@@ -50,19 +50,20 @@ def watch_last(
     as_of: datetime,
     folder: Path,
     measures: Mapping[str, str],
+    former: Collection[str],
 ) -> dict[str, Any]:
     """The check of the last hours; beside it in `folder`, named by its window, a report to look at.
-    `measures`: what is done about drift, to be told with it.
+    `measures`: what is done about drift, to be told with it; `former`: models served before.
 
     Raises ArtifactError if the store cannot be read or written, or the folder not written.
     """
     span = Span(as_of - timedelta(hours=alerts.hours), as_of)
     seen = with_those_that_waited(store, span)
     readers = Readers(sorted(alerts.channels), alerts.links | _report_link(folder, seen), measures)
-    document = watch(store, baseline, span, as_of, readers)
+    document = watch(store, baseline, span, as_of, readers, former)
     save_json(document, folder / f"{_named(seen)}.json")
     try:
-        tables = comparable(baseline, store.load_window(seen.start, seen.end))
+        tables = comparable(baseline, load_watched(store, seen, former))
     except ArtifactError:
         return document  # There is nothing to show; the check says why.
     most = baseline.params.num_report_rows

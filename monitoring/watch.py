@@ -7,7 +7,7 @@ watched before changes nothing.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -34,14 +34,20 @@ class Readers(NamedTuple):
 
 
 def watch(
-    store: Store, baseline: Baseline, span: Span, as_of: datetime, readers: Readers
+    store: Store,
+    baseline: Baseline,
+    span: Span,
+    as_of: datetime,
+    readers: Readers,
+    former: Collection[str] = (),
 ) -> dict[str, Any]:
     """The check of the predictions of a span, together with those before it that were too few.
+    `former`: models that were served before, by their sha256 (`load_watched`).
 
     Raises ArtifactError if the store cannot be read or written.
     """
     span = with_those_that_waited(store, span)
-    window = store.load_window(span.start, span.end)
+    window = load_watched(store, span, former)
     document = check_window(baseline, window, pd.Timestamp(as_of))
     check = _check_row(document, span, as_of)
     if store.load(CHECKS, check_id=check["check_id"]):
@@ -62,6 +68,15 @@ def watch(
     save_episodes(store, after.values(), passed, as_of)
     store.save(CHECKS, [check])
     return document
+
+
+def load_watched(store: Store, span: Span, former: Collection[str]) -> pd.DataFrame:
+    """Predictions of a span without those of former models, where another has taken over: what they
+    said is past. If they alone were asked, nobody has, and the check shall say so. Raises
+    ArtifactError."""
+    window = store.load_window(span.start, span.end)
+    is_past_N = window["model_sha256"].isin(list(former))
+    return window if is_past_N.all() else window[~is_past_N].reset_index(drop=True)
 
 
 def with_those_that_waited(store: Store, span: Span) -> Span:

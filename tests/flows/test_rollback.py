@@ -4,6 +4,7 @@ import json
 import shutil
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fill(store: Store, folder: Path, count: int) -> None:
-    told = {"model_sha256": sha256(BAD).hexdigest(), "predicted": "light", "kept": "sample"}
+    told: dict[str, Any] = {
+        "model_sha256": sha256(BAD).hexdigest(),
+        "predicted": "light",
+        "kept": "sample",
+    }
     images = KeptImages(folder, None)
     store.add([record(number, **told) for number in range(count)])
     store.add([feedback(number, "dark", 9.0) for number in range(count)])
