@@ -189,7 +189,8 @@ def raise_failures(futures: Mapping[str, PrefectFuture[Any]]) -> None:
 
 def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
     """Runs a flow for the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.name}", description=flow.__doc__)
+    module = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(prog=f"python -m flows.{module}", description=flow.__doc__)
     taken = inspect.signature(flow.fn).parameters
     if "wait_seconds" in taken:
         parser.add_argument(

@@ -179,6 +179,11 @@ def test_imports_point_one_way(room, may_import):
     assert not wrong
 
 
+def test_no_flow_is_named_like_a_room():
+    """Prefect's workers look for modules in flows/ before they look in the root."""
+    assert not {path.stem for path in modules_of("flows")} & (ROOMS | {"tests"})
+
+
 def test_stages_do_not_know_the_flows():
     wrong = [
         str(path.relative_to(ROOT))

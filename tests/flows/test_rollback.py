@@ -77,8 +77,8 @@ def fill(store: Store, folder: Path, count: int) -> None:
 def test_a_worse_champion_is_rolled_back_pushed_and_told(prefect_api, checkout, tmp_path):
     from prefect import flow
 
-    from flows.monitoring import reconsider
     from flows.run import beside
+    from flows.watching import reconsider
 
     @flow(persist_result=False)
     def duty():
