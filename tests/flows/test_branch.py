@@ -1,7 +1,14 @@
 """Two clones, a bare remote of git and a folder as remote of DVC: what one leaves, the other goes
 on with, and nothing is forced."""
 
+import contextlib
+import socket
 import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,6 +67,29 @@ def clones(make_checkout: MakeCheckout, tmp_path: Path) -> tuple[Path, Path]:
     return both
 
 
+@contextlib.contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """The address of a server of S3 with a bucket `field`, gone when the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with (folder / "s3.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        make_bucket = urllib.request.Request(f"{address}/field", method="PUT")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(make_bucket, timeout=5):
+                break
+            time.sleep(0.2)
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
 def ran(root: Path) -> list[str]:
     """What stages really did beside a clone, since asked last."""
     told = root.parent / "ran"
@@ -90,6 +120,28 @@ def test_training_goes_on_where_data_stopped_without_the_source(
         *("Train a candidate", "Bring the data up to date", "Begin"),
     ]
     assert all(git(root, "status", "--porcelain") == "" for root in clones)
+
+
+@pytest.mark.slow
+def test_the_remote_may_lie_in_s3(
+    prefect_api: str, clones: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from flows.data import data
+    from flows.training import training
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with s3_server(tmp_path) as address:
+        for root, flow in zip(clones, (data, partial(training, publish=False)), strict=True):
+            monkeypatch.chdir(root)
+            dvc(root, "remote", "add", "--local", "--quiet", "--default", "far", "s3://field/data")
+            dvc(root, "remote", "modify", "--local", "--quiet", "far", "endpointurl", address)
+            flow()
+    cpu, gpu = clones
+    assert (ran(cpu), ran(gpu)) == (["ingest", "quality"], ["card", "report"])
+    assert (gpu / "report").read_text() == "one\n"
+    assert not (tmp_path / "shared").exists()
 
 
 def test_what_a_failed_run_left_is_dropped_and_what_people_changed_is_not(
