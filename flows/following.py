@@ -12,7 +12,8 @@ if __name__ == "__main__":
 from prefect import flow, get_run_logger
 
 from flows import branch
-from flows.run import DEFAULT_WAIT_SECONDS, checkout, main
+from flows.lock import checkout_lock
+from flows.run import DEFAULT_WAIT_SECONDS, beside, main
 
 
 @flow(name="following", persist_result=False)
@@ -24,11 +25,16 @@ def following(wait_seconds: float = DEFAULT_WAIT_SECONDS) -> None:
         BusyError: another run still holds the checkout after `wait_seconds`.
         BranchError: it cannot be fast-forwarded.
     """
-    if not branch.is_production(Path.cwd()):
-        get_run_logger().info("the checkout is on another branch, which follows nothing")
+    root, logger = Path.cwd(), get_run_logger()
+    if not branch.is_production(root):
+        logger.info("the checkout is on another branch, which follows nothing")
         return
-    with checkout("following", wait_seconds):
-        """All is done by holding it."""
+    # It writes nothing that others wait for, and so waits for none of those who advance the branch.
+    with (
+        checkout_lock(root, "following", wait_seconds, on_wait=logger.warning),
+        beside("following") as held,
+    ):
+        branch.follow(root, held.run_module)
 
 
 if __name__ == "__main__":

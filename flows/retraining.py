@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +17,15 @@ from prefect.events import emit_event
 
 from flows.data import bring_up_to_date
 from flows.run import DEFAULT_WAIT_SECONDS, Checkout, checkout, main, task_runner
+from tasks.artifacts.registry import REGISTRY
 
 if TYPE_CHECKING:
+    from monitoring.retraining import Decision
     from monitoring.store import Store
 
 # What starts the deployment `training`, wherever that runs.
 DATA_READY = "tilth.data.ready"
+PARAMS = Path("params.yaml")
 
 
 @flow(name="retraining", task_runner=task_runner(), persist_result=False)
@@ -36,25 +40,32 @@ def retraining(wait_seconds: float = DEFAULT_WAIT_SECONDS) -> str:
     """
     from monitoring.store import DEFAULT_STORE, Store, parse_store
 
-    store = Store(parse_store(os.environ.get("TILTH_SERVE_STORE", DEFAULT_STORE)))
-    try:
+    with closing(Store(parse_store(os.environ.get("TILTH_SERVE_STORE", DEFAULT_STORE)))) as store:
+        decision = _consider(store)
+        # Mostly there is nothing to do, for which nobody need wait.
+        if decision.action != "retrain":
+            return decision.action
         with checkout("retraining", wait_seconds) as held:
             return _retrain(held, store)
-    finally:
-        store.close()
+
+
+def _consider(store: "Store") -> "Decision":
+    from monitoring.retraining import consider
+
+    decision = consider(store, REGISTRY, PARAMS, datetime.now(UTC))
+    get_run_logger().info("retraining %s", decision.said)
+    return decision
 
 
 def _retrain(held: Checkout, store: "Store") -> str:
-    from monitoring.retraining import consider, note_begin
+    from monitoring.retraining import note_begin
 
-    now = datetime.now(UTC)
-    decision = consider(store, held.root / "models/registry.json", held.root / "params.yaml", now)
-    get_run_logger().info("retraining %s", decision.said)
+    begun, decision = datetime.now(UTC), _consider(store)
     if decision.action == "retrain":
         bring_up_to_date(held, take_in=True)
         emit_event(event=DATA_READY, resource={"prefect.resource.id": "tilth.data"})
         # Noted last: what fails before is tried again when drift asks next.
-        note_begin(store, decision, now)
+        note_begin(store, decision, begun)
     return decision.action
 
 

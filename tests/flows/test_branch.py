@@ -193,13 +193,17 @@ def test_one_clone_at_a_time_advances_the_branch(
     prefect_api: str, clones: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.branch import only_writer
+    from flows.data import data
     from flows.following import following
     from tasks.core.errors import BusyError
 
     monkeypatch.chdir(clones[0])
-    with only_writer(0.0), pytest.raises(BusyError, match="another run advances production"):
+    with only_writer(0.0):
+        with pytest.raises(BusyError, match="another run advances production"):
+            data(wait_seconds=0.0)
         following(wait_seconds=0.0)
-    following(wait_seconds=0.0)
+    with only_writer(0.0):
+        """Whoever had the place has left it."""
 
 
 def test_a_checkout_of_people_is_left_as_it_is(
