@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.production import Production, Traffic, production
+from benchmarks.production import Production, Traffic, await_state, production
 from benchmarks.record import Row, make_row
 from benchmarks.workspace import commit_all, run, set_params, temporary_folder
 from flows.rehearsal import worsen
@@ -41,6 +41,7 @@ PARAMS: dict[str, Any] = {
     "finetune.schedule.warmup_epochs": 1,
     "evaluate.num_bootstrap": 100,
     "evaluate.num_robustness_rows": 20,
+    "explain.methods": [{"name": "grad_cam"}],
     "explain.num_mistakes": 1,
     "explain.num_uncertain": 1,
     "explain.checks.num_images": 8,
@@ -168,16 +169,6 @@ def counts(running: Production) -> Iterator[Row]:
     # The first of two snapshots was taken before.
     retrainings = log_of(running).count("Take in a snapshot") - 1
     yield make_row("loop: retrainings", retrainings, "")
-
-
-def await_state(holds: Callable[[], bool], name: str, seconds: float) -> None:
-    """Raises TimeoutError that names what did not come about."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds:g} s: {name}")
-        time.sleep(0.5)
-    say(name)
 
 
 def log_of(running: Production) -> str:

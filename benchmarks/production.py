@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.cells import say
 from benchmarks.postgresql import PostgreSQL, running_postgresql
 from benchmarks.served import Server, serving, wait_until
 from benchmarks.workspace import commit_all, end_tree, environment, run
@@ -44,13 +45,14 @@ class Production(NamedTuple):
     told: list[Told]
 
     def count(self, flow: str, state: str = "COMPLETED") -> int:
-        """Runs of a flow that ended so."""
+        """Runs of a flow that ended so, as far as the server lists them."""
         asked = {
             "flows": {"name": {"any_": [flow]}},
             "flow_runs": {"state": {"type": {"any_": [state]}}},
         }
-        found = httpx.post(f"{self.api}/flow_runs/filter", json=asked, timeout=60, trust_env=False)
-        return len(found.raise_for_status().json())
+        with httpx.Client(base_url=self.api, timeout=60, trust_env=False) as client:
+            found = client.post("/flow_runs/filter", json=asked).raise_for_status()
+        return len(found.json())
 
     def start(self, deployment: str) -> None:
         """Has a deployment run now, as somebody at the page of Prefect would."""
@@ -67,13 +69,23 @@ class Production(NamedTuple):
                 raise RuntimeError(f"a run of {flow} failed; see the logs beside {self.cpu}")
             return self.count(flow) >= number
 
-        wait_until(done, seconds)
+        await_state(done, f"{number} runs of {flow}", seconds)
 
     def version(self) -> int:
         """The version that is served; 0 before there is one."""
         with self.server.client() as client:
             answered = client.get("/model")
         return answered.json()["version"] if answered.status_code == 200 else 0
+
+
+def await_state(holds: Callable[[], bool], name: str, seconds: float) -> None:
+    """Looks twice a second. Raises TimeoutError that names what did not come about."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:g} s: {name}")
+        time.sleep(0.5)
+    say(name)
 
 
 @contextmanager
