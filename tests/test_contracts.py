@@ -137,6 +137,23 @@ def test_our_graph_is_the_one_that_dvc_sees():
     assert {name: set(ours.upstream(name)) for name in STAGES} == theirs
 
 
+def test_dvc_finds_the_champion_among_what_git_ignores(tmp_path):
+    """A plain `dvc push` pushes what it finds by itself."""
+    from dvc.repo import Repo
+
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / "models/champion").mkdir(parents=True)
+    (tmp_path / "models/champion/classifier.onnx").write_bytes(b"some")
+    (tmp_path / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
+    with Repo.init(str(tmp_path)) as repo:
+        repo.add(str(tmp_path / "models/champion"))
+    with Repo(str(tmp_path)) as repo:
+        assert [Path(str(stage.path)).name for stage in repo.index.stages] == ["champion.dvc"]
+    told = ["git", "status", "--porcelain", "--untracked-files=all"]
+    said = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert {line[3:] for line in said.splitlines() if "models" in line} == {"models/champion.dvc"}
+
+
 def test_test_rows_are_named_only_where_they_may_be():
     readers = {stage for stage in STAGES if "data/rows/test.npy" in data_dependencies(stage)}
     graph = load_graph(ROOT / "dvc.yaml")
