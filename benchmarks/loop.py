@@ -46,6 +46,8 @@ PARAMS: dict[str, Any] = {
     "explain.num_uncertain": 1,
     "explain.checks.num_images": 8,
     "promote.num_bootstrap": 200,
+    # Others may be using the machine.
+    "promote.servable": {"max_latency_ms": 2000.0, "timeout_seconds": 300.0},
     # A turned digit looks like a wrong label to who has seen upright ones alone.
     "promote.data": {"suspicious_fraction": 1.0, "missed_leak_fraction": 1.0},
     "monitoring.num_permutations": 499,
