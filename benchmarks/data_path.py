@@ -1,4 +1,4 @@
-"""The way of the data at scale: `python -m benchmarks.data_path`.
+"""The way of the data at scale: `python -m benchmarks.data_path`; long because it has five cells.
 
 speed        images/s of ingest, validate and clean on CIFAR-10, each against a plain loop in one
              process (at least 0.5 ×, 0.4 ×, 1 ×)
