@@ -98,7 +98,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
-    # Threads that spin while they wait would hold up the tests beside.
+    # Two threads for a tiny net take four times the processor's time of one, and those of the
+    # tests beside wait for it.
+    for name in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{name}_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # In CI the same commit gets the same verdict; elsewhere every run looks for new examples.
     settings.register_profile("repeatable", derandomize=True)
