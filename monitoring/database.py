@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, METADATA
+
+# SQLite hands the interpreter's lock back and forth once a statement, and with it that of whoever
+# else waits in this process: so few statements for many rows, of lengths that are prepared once.
+_ROWS_AT_A_TIME = (100, 10, 1)
 
 
 def open_engine(url: URL) -> Engine:
@@ -47,8 +54,34 @@ def _use_wal(connection: Any, _: Any) -> None:
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+    """All of the same columns, as the driver takes them; what is there already stays as it is."""
+    if not rows:
+        return
+    # Around the toolkit, which would spend more on a row than the database does.
+    text, names = _inserting(connection.dialect, table, tuple(rows[0]))
+    if names is None:
+        connection.exec_driver_sql(text, list(rows))
+        return
+    place, given = itemgetter(*names), iter(rows)
+    head, values, tail = text.partition(f"({', '.join('?' * len(names))})")
+    left = len(rows)
+    for size in _ROWS_AT_A_TIME:
+        statement = f"{head}{', '.join([values] * size)}{tail}"
+        for _ in range(left // size):
+            placed = chain.from_iterable(map(place, islice(given, size)))
+            connection.exec_driver_sql(statement, tuple(placed))
+        left %= size
+
+
+@lru_cache(maxsize=32)
+def _inserting(
+    dialect: Dialect, table: Table, columns: tuple[str, ...]
+) -> tuple[str, Sequence[str] | None]:
+    """The statement for a row, and the order in which it takes its values: None where it takes
+    them by name."""
+    statement = _insertion(dialect).insert(table).on_conflict_do_nothing()
+    compiled = statement.compile(dialect=dialect, column_keys=columns)
+    return str(compiled), compiled.positiontup
 
 
 def save(
@@ -58,7 +91,7 @@ def save(
     what is there is not newer."""
     if not rows:
         return
-    statement = _dialect(connection).insert(table)
+    statement = _insertion(connection.dialect).insert(table)
     keys = [column.name for column in table.primary_key]
     given = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     where = table.c[newer] <= statement.excluded[newer] if newer else None
@@ -67,5 +100,5 @@ def save(
     )
 
 
-def _dialect(connection: Connection) -> Any:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+def _insertion(dialect: Dialect) -> Any:
+    return postgresql if dialect.name == "postgresql" else sqlite

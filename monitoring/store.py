@@ -1,7 +1,7 @@
 """The store of predictions and of what was found in them: SQLite by default, or PostgreSQL."""
 
 import json
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -184,7 +184,7 @@ def encode_vector(vector: np.ndarray | None) -> str | None:
     """float32 in base64, for the journal."""
     if vector is None:
         return None
-    return b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode("ascii")
+    return b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode("ascii")
 
 
 def _rows_of(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
@@ -199,7 +199,7 @@ def _rows_of(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
         prediction = dict(record["prediction"])
         for name in _VECTORS:
             text = prediction[name]
-            prediction[name] = None if text is None else b64decode(text)
+            prediction[name] = None if text is None else a2b_base64(text)
         rows["predictions"].append(prediction)
         rows["requests"].append(record["request"])
         if record["measures"] is not None:
