@@ -8,8 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from benchmarks import delivery
-from benchmarks.delivery import Teller, kill, lay_all_down, slow
+from benchmarks.delivery_faults import connections
 from benchmarks.receiver import Receiver, Reply, Request, receiving
+from benchmarks.telling import Teller, kill, lay_all_down, slow
 from monitoring.store import Store, parse_store
 
 
@@ -28,7 +29,7 @@ def test_receivers_at_fault_are_told_and_nobody_else_is_asked() -> None:
 
 
 def test_a_connection_is_seen_and_so_is_a_second_key() -> None:
-    seen = delivery._connections()
+    seen = connections()
     with receiving(lambda _: Reply()) as receiver:
         port = int(receiver.url.split(":")[2].partition("/")[0])
         socket.create_connection(("127.0.0.1", port)).close()
@@ -36,9 +37,9 @@ def test_a_connection_is_seen_and_so_is_a_second_key() -> None:
     twice = Receiver(lambda _: Reply())
     for key, number in (("a", 0), ("a", 0), ("b", 1)):
         twice.take(Request(key, {"fingerprint": f"{number}", "state": "firing"}))
-    assert delivery._num_renamed(twice) == 0
+    assert delivery.num_renamed(twice) == 0
     twice.take(Request("c", {"fingerprint": "1", "state": "firing"}))
-    assert delivery._num_renamed(twice) == 1
+    assert delivery.num_renamed(twice) == 1
 
 
 def test_a_teller_that_was_killed_has_told_some_and_the_next_one_tells_the_rest(
