@@ -209,7 +209,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--minutes", type=int, default=3, help="of endurance (%(default)s)")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--database-kills", type=int, default=5)
-    parser.add_argument("--examples", type=int, default=50, help="of schemathesis, per route")
+    parser.add_argument("--examples", type=int, default=100, help="of schemathesis, per route")
     run_cells("serving", CELLS, parser.parse_args(argv))
 
 
