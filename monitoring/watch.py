@@ -23,6 +23,13 @@ from monitoring.tables import CHECKS
 from monitoring.telling import Span, compose, find_examples, find_news
 
 
+class Seen(NamedTuple):
+    """What a watch looks at: a span, and the predictions in it."""
+
+    span: Span
+    window: pd.DataFrame
+
+
 class Readers(NamedTuple):
     """Whom to tell, by the names of channels, and where they read on, by name."""
 
@@ -37,8 +44,21 @@ def watch(
 
     Raises ArtifactError if the store cannot be read or written.
     """
+    return tell(store, baseline, look(store, span), as_of, readers)
+
+
+def look(store: Store, span: Span) -> Seen:
+    """The predictions of a span, together with those before it that were too few. Raises
+    ArtifactError."""
     span = with_those_that_waited(store, span)
-    window = store.load_window(span.start, span.end)
+    return Seen(span, store.load_window(span.start, span.end))
+
+
+def tell(
+    store: Store, baseline: Baseline, seen: Seen, as_of: datetime, readers: Readers
+) -> dict[str, Any]:
+    """The check of what was seen; what follows from it is laid down. Raises ArtifactError."""
+    span, window = seen
     document = check_window(baseline, window, pd.Timestamp(as_of))
     check = _check_row(document, span, as_of)
     if store.load(CHECKS, check_id=check["check_id"]):
@@ -61,15 +81,17 @@ def watch(
 
 def with_those_that_waited(store: Store, span: Span) -> Span:
     """Begun where the last check began that had too few rows, if it ended where this begins."""
-    starts = {
-        row["window_end"]: row["window_start"]
-        for row in store.load(CHECKS)
-        if json.loads(row["document"])["verdict"] == "waiting"
-    }
     start = to_micros(span.start)
-    while starts.get(start, start) < start:
-        start = starts[start]
+    while (before := _start_of_waiting(store, start)) < start:
+        start = before
     return span._replace(start=moment(start))
+
+
+def _start_of_waiting(store: Store, end: int) -> int:
+    """When the windows began that ended then with too few rows; `end` if none did."""
+    ended = store.load(CHECKS, window_end=end)
+    waiting = [row for row in ended if json.loads(row["document"])["verdict"] == "waiting"]
+    return min((row["window_start"] for row in waiting), default=end)
 
 
 def _keep(before: Kept | None, episode: Episode, span: Span) -> Kept:

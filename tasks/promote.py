@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
+from tasks.artifacts.registry import NO_CHAMPION, ONNX
 from tasks.artifacts.tables import load_rows, load_table
 from tasks.core.errors import ArtifactError
 from tasks.core.inference import Place, chosen_device
@@ -36,7 +37,7 @@ from tasks.core.thresholds import (
 from tasks.fingerprint import content_hash
 from tasks.scoring import HeldOut, Scored, score
 
-WEIGHTS, ONNX, NO_CHAMPION = "classifier.safetensors", "classifier.onnx", "NONE"
+WEIGHTS = "classifier.safetensors"
 
 
 class Params(Section):

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from tasks.artifacts.documents import load_yaml
 from tasks.artifacts.images import Images, save_pixels
 from tasks.artifacts.models import Description, new_encoder, save_classifier
+from tasks.artifacts.registry import NO_CHAMPION
 from tasks.core.corruptions import CORRUPTIONS, corrupt
 from tasks.core.encoder import Classifier, count_flops
 from tasks.core.errors import ArtifactError
 from tasks.core.inference import Place, run_net, softmax
 from tasks.core.promotion import Rule
 from tasks.promote import (
-    NO_CHAMPION,
     WEIGHTS,
     Params,
     find_champion,
