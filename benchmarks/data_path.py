@@ -1,10 +1,10 @@
-"""The way of the data at scale: `python -m benchmarks.data_path`.
+"""The way of the data at scale: `python -m benchmarks.data_path`; long because it has five cells.
 
 speed        images/s of ingest, validate and clean on CIFAR-10, each against a plain loop in one
              process (at least 0.5 ×, 0.4 ×, 1 ×)
 memory       the most that each holds, at half of the images and at all (1.5 GB at most, the same)
 new-files    100 files more: how many shards are new, how long it takes (at most 0.3 × the first
-             run), and what the project takes on disk
+             run) beside the same stages on next to nothing, and what the project takes on disk
 large        speed, memory and disk of 12-megapixel photographs, generated for the purpose
 large-new    as many new files among those: what reading them takes against starting the stages
 
@@ -137,6 +137,16 @@ def measure_new_files(setting: Setting) -> Iterator[Row]:
         yield make_row(name, added.num_new, "", added.num_shards)
         seconds = [one.added[number].seconds for one in rounds]
         yield make_row(f"new-files: {what}, against the first run", seconds, "s", firsts)
+    started = [start_stages(setting) for _ in rounds]
+    name = "new-files: the same stages on digits, against the first run"
+    yield make_row(name, started, "s", firsts)
+
+
+def start_stages(setting: Setting) -> float:
+    """Seconds from ingest to split on next to nothing: what no snapshot can take less than."""
+    root = setting.clones.new()
+    run(root, "python", "-m", "tasks.stage", "--check")
+    return repro(root, "split").seconds
 
 
 class Added(NamedTuple):

@@ -54,22 +54,22 @@ def svm_probabilities(pictures: Pictures, labels_N: np.ndarray, seed: int) -> np
 def net_probabilities(
     pictures: Pictures, labels_N: np.ndarray, seed: int, seconds: float
 ) -> tuple[np.ndarray, float]:
-    """Out-of-fold probabilities (N, K) of nets taught from scratch in `seconds` together, and the
-    seconds they took: as many epochs as one fold's share has room for, at least one."""
+    """Out-of-fold probabilities (N, K) of nets taught from scratch in `seconds` of the processor
+    together, and those they took: as many epochs as one fold's share has room for, at least one."""
     probabilities_NK = np.zeros((len(labels_N), NUM_CLASSES))
     rows = np.arange(len(labels_N))
-    started = time.perf_counter()
+    started = time.process_time()
     teach(pictures, labels_N, rows[::NUM_FOLDS], seed, 1)
     # The trial epoch was on a fifth of the rows, where a fold learns from four.
-    epoch_seconds = (time.perf_counter() - started) * (NUM_FOLDS - 1)
+    epoch_seconds = (time.process_time() - started) * (NUM_FOLDS - 1)
     epochs = max(1, round(seconds / NUM_FOLDS / epoch_seconds))
     say(f"a net from scratch, {epochs} epochs in each fold")
-    started = time.perf_counter()
+    started = time.process_time()
     for learnt, judged in folds_of(seed).split(rows, labels_N):
         net = teach(pictures, labels_N, learnt, seed, epochs)
         logits_MK = run_net(net, pictures.images_NHWC, judged, CPU, pictures.precision)
         probabilities_NK[judged] = softmax(logits_MK.astype(float))
-    return probabilities_NK, time.perf_counter() - started
+    return probabilities_NK, time.process_time() - started
 
 
 def teach(

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from typing import Any
 import httpx
 
 from benchmarks.record import ROOT
+from serving.address import await_address
 
-_LISTENING = re.compile(r"running on (http://\S+)")
 _PATIENCE_SECONDS = 60.0
 
 
@@ -39,18 +38,13 @@ class Server:
         self.environ = {**kept, **near, **named, **(environ or {}), "PYTHONPATH": str(ROOT)}
 
     def start(self) -> None:
-        """Returns when it listens. Raises RuntimeError with its log if it does not."""
+        """Returns when it listens. Raises TilthError with the end of its log if it does not."""
         with self.log.open("w") as log:
             command = [sys.executable, "-m", self.module]
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environ, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (found := _LISTENING.search(self.log.read_text())):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"it does not listen: {self.log.read_text()}")
-            time.sleep(0.02)
-        self.address = found[1]
+        self.address = await_address(self.log, self.process)
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.address, timeout=30, trust_env=False)

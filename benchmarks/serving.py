@@ -1,27 +1,28 @@
 """The service under load, under attack, and killed: `python -m benchmarks.serving`.
 
-load        requests/s and latency of one image a request at 1, 8 and 64 clients, beside a bare
-            handler (FastAPI, Pillow, ONNX Runtime) and the same service without a record (which
-            may cost 10 %); and with every record synced to the disk before its answer
-endurance   10 minutes at 8 clients: memory at their end against that after the first
+load        requests/s, latency and processor time of one image a request at 1, 8 and 64 clients,
+            beside a bare handler (FastAPI, Pillow, ONNX Runtime) and the same service without a
+            record (which may cost 10 %; it measures images all the same); and with every record
+            synced to the disk before its answer
+endurance   3 minutes at 8 clients: memory at their end against that after the first
 killed      kill -9 of the server 20 times under load: every answer in the store, and once
 database    PostgreSQL killed 5 times under load: the same
 attacks     requests that must not be answered, or harm: how many were, and errors of ours (none)
 
-The model is that of the digits, trained in a clone; the image a digit in PNG. Client and server
-share the machine. A server is asked for `--seconds` at a time, all of them in turn.
+The model is that of the digits, trained for a few epochs in a clone; the image a digit in PNG that
+it does not abstain from. Client and server share the machine. A server is asked for `--seconds` at
+a time, all of them in turn.
 """
 
 import asyncio
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pandas as pd
@@ -30,12 +31,16 @@ from benchmarks import attacks
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.load import Load
 from benchmarks.postgresql import running_postgresql
-from benchmarks.record import Row, make_row
+from benchmarks.published import publish_from, trained
+from benchmarks.record import ROOT, Row, make_row
 from benchmarks.served import Server, ask_until_dead, kill_under_load, serving, wait_until
-from benchmarks.workspace import resident_bytes, run, temporary_folder
+from benchmarks.workspace import (
+    processor_seconds,
+    resident_bytes,
+    run,
+    temporary_folder,
+)
 from monitoring.layout import load_window
-from tasks.artifacts.documents import save_json
-from tasks.artifacts.images import load_row_group
 
 NUM_CLIENTS = (1, 8, 64)
 MB = 1e6
@@ -46,32 +51,35 @@ SERVERS = {
     "synced": ("serving", {"synced": True}),
     "bare": ("benchmarks.bare_handler", {}),
 }
-FACETS = {"per_second": "requests/s", "p50": "ms", "p95": "ms", "p99": "ms"}
+FACETS = {
+    "per_second": ("", "requests/s"),
+    "p50": (" p50", "ms"),
+    "p95": (" p95", "ms"),
+    "p99": (" p99", "ms"),
+    "processor": (" processor time a request", "ms"),
+}
 
 
-def publish_from(clone: Path, folder: Path) -> bytes:
-    """Has the clone's model in the folder as its champion, as the registry would name it; an image
-    that was never cleaned."""
-    champion = folder / "models/champion"
-    champion.mkdir(parents=True)
-    shutil.copyfile(clone / "models/classifier.onnx", champion / "classifier.onnx")
-    digest = sha256((champion / "classifier.onnx").read_bytes()).hexdigest()
-    version = {"version": 1, "sha256": "", "onnx_sha256": digest, "classes": [], "metrics": {}}
-    save_json({"aliases": {"champion": 1}, "versions": [version]}, folder / "models/registry.json")
-    shard = sorted((clone / "data/raw/shards").iterdir())[0]
-    return next(load_row_group(shard, 0)).data
+class Asked(NamedTuple):
+    """`processor`: milliseconds that the server and its children spent on a request."""
+
+    load: Load
+    processor: float
+
+    def facet(self, name: str) -> float:
+        return self.processor if name == "processor" else getattr(self.load, name)
 
 
 def measure_load(setting: Setting) -> Iterator[Row]:
     with temporary_folder() as folder:
         image = folder / "image"
-        found: dict[tuple[str, int], list[Load]] = {}
+        found: dict[tuple[str, int], list[Asked]] = {}
         with ExitStack() as stack:
             servers = {}
             for name, (module, settings) in SERVERS.items():
                 home = folder / name
                 home.mkdir()
-                image.write_bytes(publish_from(setting.clones.finished(), home))
+                image.write_bytes(publish_from(trained(setting), home))
                 servers[name] = stack.enter_context(serving(home, module=module, **settings))
             for number in range(setting.options.repeats):
                 for clients in NUM_CLIENTS:
@@ -84,27 +92,28 @@ def measure_load(setting: Setting) -> Iterator[Row]:
             yield from _compare(found, clients)
 
 
-def ask(server: Server, image: Path, num_clients: int, seconds: float) -> Load:
+def ask(server: Server, image: Path, num_clients: int, seconds: float) -> Asked:
     asked = ("python", "-m", "benchmarks.load", server.address, str(image))
-    return Load(**json.loads(run(Path(), *asked, str(num_clients), str(seconds)).output))
+    before = processor_seconds(server.process.pid)
+    load = Load(**json.loads(run(ROOT, *asked, str(num_clients), str(seconds)).output))
+    spent = processor_seconds(server.process.pid) - before
+    return Asked(load, 1000 * spent / (load.per_second * seconds))
 
 
-def _compare(found: dict[tuple[str, int], list[Load]], clients: int) -> Iterator[Row]:
+def _compare(found: dict[tuple[str, int], list[Asked]], clients: int) -> Iterator[Row]:
     for name, reference in (
         ("recorded", "not recorded"),
         ("recorded", "bare"),
         ("synced", "not recorded"),
     ):
-        for facet, unit in FACETS.items():
+        for facet, (what, unit) in FACETS.items():
             values, beside = (
-                [getattr(one, facet) for one in found[which, clients]]
-                for which in (name, reference)
+                [one.facet(facet) for one in found[which, clients]] for which in (name, reference)
             )
-            what = "" if facet == "per_second" else f" {facet}"
             yield make_row(
                 f"load: {clients} clients,{what} {name}, against {reference}", values, unit, beside
             )
-    failed = sum(one.num_failed for (_, n), several in found.items() if n == clients
+    failed = sum(one.load.num_failed for (_, n), several in found.items() if n == clients
                  for one in several)  # fmt: skip
     yield make_row(f"load: {clients} clients, not answered with 200 by any of them", failed, "")
 
@@ -112,12 +121,12 @@ def _compare(found: dict[tuple[str, int], list[Load]], clients: int) -> Iterator
 def measure_endurance(setting: Setting) -> Iterator[Row]:
     with temporary_folder() as folder:
         image = folder / "image"
-        image.write_bytes(publish_from(setting.clones.finished(), folder))
+        image.write_bytes(publish_from(trained(setting), folder))
         with serving(folder) as server:
             held: list[int] = []
             num_failed = 0
             for minute in range(setting.options.minutes):
-                num_failed += ask(server, image, 8, 60.0).num_failed
+                num_failed += ask(server, image, 8, 60.0).load.num_failed
                 held.append(resident_bytes(server.process.pid))
                 say(f"minute {minute + 1}: {held[-1] / MB:.0f} MB")
             minutes = f"{setting.options.minutes} minutes"
@@ -130,7 +139,7 @@ def measure_endurance(setting: Setting) -> Iterator[Row]:
 
 def measure_killed(setting: Setting) -> Iterator[Row]:
     with temporary_folder() as folder:
-        image = publish_from(setting.clones.finished(), folder)
+        image = publish_from(trained(setting), folder)
         server, acknowledged = Server(folder), []
         for number in range(setting.options.kills):
             say(f"kill {number + 1} of {setting.options.kills}")
@@ -143,7 +152,7 @@ def measure_killed(setting: Setting) -> Iterator[Row]:
 
 def measure_database(setting: Setting) -> Iterator[Row]:
     with temporary_folder() as folder, running_postgresql() as database:
-        image = publish_from(setting.clones.finished(), folder)
+        image = publish_from(trained(setting), folder)
         url, acknowledged = database.make_database("watched"), []
         with serving(folder, {"STORE": url}, store="env:STORE") as server:
             for number in range(setting.options.database_kills):
@@ -179,7 +188,7 @@ def _ids(store: str) -> Counter[str]:
 
 def measure_attacks(setting: Setting) -> Iterator[Row]:
     with temporary_folder() as folder:
-        image = publish_from(setting.clones.finished(), folder)
+        image = publish_from(trained(setting), folder)
         for found in attacks.attack(folder, image, setting.options.examples):
             yield make_row(f"attacks: {found.name}, of all", found.num_bad, "", found.num_tried)
 
@@ -195,9 +204,9 @@ CELLS = (
 
 def main(argv: list[str]) -> None:
     parser = topic_parser("serving", __doc__, CELLS)
-    parser.add_argument("--repeats", type=int, default=3, help="turns of each server (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a turn (%(default)s)")
-    parser.add_argument("--minutes", type=int, default=10, help="of endurance (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each server (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn (%(default)s)")
+    parser.add_argument("--minutes", type=int, default=3, help="of endurance (%(default)s)")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--database-kills", type=int, default=5)
     parser.add_argument("--examples", type=int, default=100, help="of schemathesis, per route")

@@ -198,6 +198,18 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process and all beneath it have spent so far, in their own code and the system's."""
+    total = 0.0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                spent = one.cpu_times()
+                total += spent.user + spent.system
+    return total
+
+
 def repro(root: Path, *arguments: str) -> Ran:
     return run(root, "python", "-m", "dvc", "repro", *arguments)
 

@@ -6,9 +6,7 @@ A demonstration, and no evidence: the images are few, and the model was tuned on
 
 import io
 import json
-import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,20 +19,19 @@ from PIL import Image, ImageEnhance
 
 from monitoring.__main__ import load_baseline
 from monitoring.alerts import alert_of, as_text
-from monitoring.baseline import comparable
 from monitoring.params import load_params
-from monitoring.reports import make_report, save_report
+from monitoring.reports import write_report
 from monitoring.store import Store, parse_store
 from monitoring.tables import DELIVERIES
 from monitoring.telling import Span
 from monitoring.watch import Readers, watch
+from serving.address import await_address
 from tasks.artifacts.images import load_some
 from tasks.artifacts.tables import load_rows, load_table
 from tasks.children import end_groups, start_module
-from tasks.core.errors import ArtifactError, TilthError
+from tasks.core.errors import ArtifactError
 
 FOLDER, CHAMPION = Path("runs/rehearsal"), Path("models/champion")
-_LISTENING = re.compile(r"running on (http://\S+)")
 _PATIENCE_SECONDS = 60.0
 _MOST_IMAGES, _PER_REQUEST = 297, 64
 
@@ -73,10 +70,8 @@ def rehearse(root: Path) -> Rehearsed:
             readers = Readers(["the demo"], {"report": str(folder / "report.html")})
             document = watch(store, baseline, span, span.end, readers)
             verdicts[name] = document["verdict"]
-    tables = comparable(baseline, store.load_window(span.start, span.end))
-    most = baseline.params.num_report_rows
-    report = make_report(*tables, document["summary"], most, baseline.seed)
-    save_report(report, folder / "report.html")
+    window = store.load_window(span.start, span.end)
+    write_report(baseline, window, document["summary"], folder / "report.html")
     told = store.load(DELIVERIES)
     alert = as_text(alert_of(json.loads(told[0]["document"]))) if told else None
     store.close()
@@ -110,18 +105,9 @@ def serving(root: Path, folder: Path, store: str) -> Iterator[str]:
     with log.open("wb") as output:
         process = start_module(("serving",), root, output, named)
     try:
-        yield _await_address(log, process)
+        yield await_address(log, process)
     finally:
         end_groups([process])
-
-
-def _await_address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (found := _LISTENING.search(log.read_text(errors="replace"))):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise TilthError(f"the service does not listen; {log} says why")
-        time.sleep(0.05)
-    return found[1]
 
 
 def ask(url: str, images: list[bytes], store: Store) -> Span:

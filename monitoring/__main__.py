@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from tasks.core.params import Run
 
 PARAMS = Path("params.yaml")
-_NO_CHAMPION = "NONE"
 _THREADS = ("OMP", "MKL", "OPENBLAS")
 
 
@@ -107,16 +106,12 @@ def check(asked: argparse.Namespace) -> int:
 
 
 def _report(baseline: "Baseline", window: "pd.DataFrame", said: str, path: Path) -> None:
-    from monitoring.baseline import comparable
-    from monitoring.reports import make_report, save_report
+    from monitoring.reports import NothingToShow, write_report
 
-    params = baseline.params
     try:
-        tables = comparable(baseline, window)
-        report = make_report(*tables, said, params.num_report_rows, baseline.seed)
-        save_report(report, path)
+        write_report(baseline, window, said, path)
         print(path)
-    except ArtifactError as error:
+    except NothingToShow as error:
         # What was found of the window is written, and says why there is nothing to show.
         print(f"{path}: {error}")
 
@@ -138,8 +133,9 @@ def verify(asked: argparse.Namespace) -> int:
 
 def watch(asked: argparse.Namespace) -> int:
     from monitoring.params import load_params
+    from tasks.artifacts.registry import NO_CHAMPION
 
-    if (asked.champion / _NO_CHAMPION).is_file():
+    if (asked.champion / NO_CHAMPION).is_file():
         print(f"{asked.champion}: no model is published yet; there is nothing to watch")
         return 0
     reference = asked.champion / "reference.parquet"

@@ -10,7 +10,7 @@ unclear   none does, but one does at `quiet_alpha`
 quiet     nothing shows
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -161,19 +161,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     return [rounded(one) for one in value] if isinstance(value, list) else value
-
-
-def join_windows(windows: Iterable[pd.DataFrame], min_rows: int) -> Iterator[pd.DataFrame]:
-    """Windows with those before them that were too small to be judged; what is left at the end is
-    still too small, and comes last."""
-    waiting: list[pd.DataFrame] = []
-    for window in windows:
-        waiting.append(window)
-        if sum(map(len, waiting)) >= min_rows:
-            yield pd.concat(waiting, ignore_index=True)
-            waiting = []
-    if waiting:
-        yield pd.concat(waiting, ignore_index=True)
 
 
 def check_again(

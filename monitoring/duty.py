@@ -1,6 +1,7 @@
 """On duty: the predictions of the last hours are checked, and whoever alerts.yaml names is told."""
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,17 +9,17 @@ from typing import Annotated, Any
 from pydantic import PositiveFloat, StringConstraints, ValidationError
 
 from monitoring.alerts import Alert
-from monitoring.baseline import Baseline, comparable
+from monitoring.baseline import Baseline
 from monitoring.channels import Channel
 from monitoring.kept import moment
 from monitoring.outbox import Delivered, deliver, lay_down
-from monitoring.reports import make_report, save_report
+from monitoring.reports import NothingToShow, write_report
 from monitoring.store import Store
 from monitoring.tables import CHECKS
 from monitoring.telling import Span
-from monitoring.watch import Readers, load_watched, watch, with_those_that_waited
+from monitoring.watch import Readers, look, tell
 from tasks.artifacts.documents import load_yaml, save_json
-from tasks.core.errors import ArtifactError, ParamsError
+from tasks.core.errors import ParamsError
 from tasks.core.params import Section, explain_validation
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\w .-]+$")]
@@ -58,22 +59,16 @@ def watch_last(
     Raises ArtifactError if the store cannot be read or written, or the folder not written.
     """
     span = Span(as_of - timedelta(hours=alerts.hours), as_of)
-    seen = with_those_that_waited(store, span)
-    readers = Readers(sorted(alerts.channels), alerts.links | _report_link(folder, seen), measures)
-    document = watch(store, baseline, span, as_of, readers, former)
-    save_json(document, folder / f"{_named(seen)}.json")
-    try:
-        tables = comparable(baseline, load_watched(store, seen, former))
-    except ArtifactError:
-        return document  # There is nothing to show; the check says why.
-    most = baseline.params.num_report_rows
-    report = make_report(*tables, document["summary"], most, baseline.seed)
-    save_report(report, folder / f"{_named(seen)}.html")
+    seen = look(store, span, former)
+    report = folder / f"{_named(seen.span)}.html"
+    links = alerts.links | {"report": str(report.absolute())}
+    readers = Readers(sorted(alerts.channels), links, measures)
+    document = tell(store, baseline, seen, as_of, readers)
+    save_json(document, report.with_suffix(".json"))
+    # Where there is nothing to show, the check says why.
+    with suppress(NothingToShow):
+        write_report(baseline, seen.window, document["summary"], report)
     return document
-
-
-def _report_link(folder: Path, span: Span) -> dict[str, str]:
-    return {"report": str((folder / f"{_named(span)}.html").absolute())}
 
 
 def _named(span: Span) -> str:
@@ -93,7 +88,7 @@ def deliver_due(store: Store, alerts: Alerts, now: datetime) -> Iterable[Deliver
 def tell_of_missed_checks(store: Store, alerts: Alerts, now: datetime) -> bool:
     """Whether the last check was made more than two periods ago; told once. Before the first one
     nothing is missed."""
-    last = max((row["checked_at"] for row in store.load(CHECKS)), default=None)
+    last = store.find_largest(CHECKS.c.checked_at)
     if last is None or now - moment(last) <= 2 * timedelta(hours=alerts.hours):
         return False
     at = f"{moment(last):%Y-%m-%d %H:%M} UTC"

@@ -8,6 +8,7 @@ which ingest takes as a source of type `manifest`. An image without feedback has
 
 import argparse
 import csv
+import errno
 import io
 import os
 import sys
@@ -27,7 +28,7 @@ from monitoring.tables import FEEDBACK, PREDICTIONS
 from tasks.artifacts.atomic import replacing_folder
 from tasks.core.errors import ArtifactError, ParamsError, TilthError
 from tasks.core.gate import find_extension
-from tasks.core.hashing import hashed_fraction
+from tasks.core.hashing import id_fraction
 
 Kept = Literal["", "sample", "abstained"]
 _SECONDS_A_DAY = 86_400
@@ -35,9 +36,9 @@ _ENCRYPTED = ".fernet"
 
 
 def why_kept(prediction_id: str, abstained: bool, fraction: float) -> Kept:
-    """A sample depends on the id alone, which is drawn at random: abstentions are in it as often as
-    the rest, so that it stands for all."""
-    if hashed_fraction(prediction_id.encode()) < fraction:
+    """A sample depends on the id alone, whose last digits are drawn at random: abstentions are in
+    it as often as the rest, so that it stands for all."""
+    if id_fraction(prediction_id) < fraction:
         return "sample"
     return "abstained" if abstained else ""
 
@@ -70,13 +71,13 @@ class KeptImages:
         """Raises ArtifactError if it cannot be written."""
         ending = "" if self._cipher is None else _ENCRYPTED
         content = data if self._cipher is None else self._cipher.encrypt(data)
-        path = self._folder / f"{prediction_id}{ending}"
+        path = f"{self._folder}/{prediction_id}{ending}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # No fsync: a sample may lose an image to a power failure.
-            partial = path.with_name(f".{path.name}")
-            partial.write_bytes(content)
-            partial.replace(path)
+            try:
+                _write(path, content)
+            except FileNotFoundError:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _write(path, content)
         except OSError as error:
             raise ArtifactError(f"{path}: {error.strerror}") from None
 
@@ -113,6 +114,17 @@ class KeptImages:
             return []
         names = {path.name.removesuffix(_ENCRYPTED) for path in self._folder.iterdir()}
         return sorted(name for name in names if not name.startswith("."))
+
+
+def _write(path: str, content: bytes) -> None:
+    """Neither synced nor renamed into its place: the prediction is recorded after it, and an image
+    without a prediction is none."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    try:
+        if os.write(descriptor, content) < len(content):
+            raise OSError(errno.ENOSPC, "the disk is full")
+    finally:
+        os.close(descriptor)
 
 
 def export(store: Store, images: KeptImages, out: Path) -> int:

@@ -6,7 +6,6 @@ of the process; `sync` has it outlive that of the machine.
 """
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -15,10 +14,14 @@ from threading import Lock
 from typing import Any
 from zlib import crc32
 
+import orjson
+
 from tasks.core.errors import ArtifactError, BusyError
 
 Record = dict[str, Any]
 _SEGMENT = re.compile(r"(\d{12})\.log")
+# So many records are remembered until they are elsewhere; what is more, is read again.
+_MOST_HELD = 20_000
 
 
 class Journal:
@@ -42,6 +45,8 @@ class Journal:
         self._number, self._num_bytes = 0, 0
         self._open: int | None = None
         self._is_synced = True
+        # By segment, all that is in it.
+        self._held: dict[int, list[Record]] = {}
         left = self.closed()
         self._closed_bytes = sum(path.stat().st_size for path in left)
         if left:
@@ -76,6 +81,13 @@ class Journal:
                 raise ArtifactError(f"{self._folder}: cannot be written: {error}") from None
             self._num_bytes += len(data)
             self._is_synced = synced
+            self._hold(records)
+
+    def _hold(self, records: Sequence[Record]) -> None:
+        if sum(map(len, self._held.values())) + len(records) > _MOST_HELD:
+            self._held.pop(self._number, None)
+        elif self._number in self._held:
+            self._held[self._number] += records
 
     def _begin(self) -> None:
         self._number += 1
@@ -84,6 +96,7 @@ class Journal:
             self._open = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         except OSError as error:
             raise ArtifactError(f"{path}: {error.strerror}") from None
+        self._held[self._number] = []
 
     def rotate(self) -> None:
         """Closes the open segment, which is then on the disk itself."""
@@ -105,12 +118,20 @@ class Journal:
             found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
         return sorted(path for path in found if int(path.stem) != current)
 
+    def load(self, path: Path) -> tuple[list[Record], int]:
+        """The records of a closed segment, and how many of its lines are damaged. What this process
+        wrote, it need not read again."""
+        with self._lock:
+            held = self._held.get(int(path.stem))
+        return load_segment(path) if held is None else (held, 0)
+
     def drop(self, path: Path) -> None:
         """Deletes a segment whose records are elsewhere."""
         num_bytes = path.stat().st_size
         path.unlink()
         with self._lock:
             self._closed_bytes -= num_bytes
+            self._held.pop(int(path.stem), None)
 
     def close(self) -> None:
         self.rotate()
@@ -131,7 +152,7 @@ def load_segment(path: Path) -> tuple[list[Record], int]:
 
 
 def _line(record: Record) -> bytes:
-    body = json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii")
+    body = orjson.dumps(record)
     return b"%08x %b\n" % (crc32(body), body)
 
 
@@ -139,4 +160,4 @@ def _record(line: bytes) -> Record | None:
     stated, _, body = line.partition(b" ")
     if len(stated) != 8 or b"%08x" % crc32(body) != stated:
         return None
-    return json.loads(body)
+    return orjson.loads(body)

@@ -11,6 +11,8 @@ from monitoring.tables import EPISODES
 
 # Of a pending episode that came to nothing: nobody was told, and it stays for whoever looks.
 _PASSED = "passed"
+# Each watch writes all that are not over, and of each kind the last: they are the newest rows.
+_MOST_ROWS = 100
 
 
 class Kept(NamedTuple):
@@ -25,8 +27,8 @@ class Kept(NamedTuple):
 
 def load_episodes(store: Store) -> dict[Kind, Kept]:
     """Of each kind the last one that did not come to nothing. Raises ArtifactError."""
-    rows = sorted(store.load(EPISODES), key=lambda row: row["changed_at"])
-    kept = [_kept(row) for row in rows if row["state"] != _PASSED]
+    rows = store.load_newest(EPISODES, EPISODES.c.changed_at, _MOST_ROWS)
+    kept = [_kept(row) for row in reversed(rows) if row["state"] != _PASSED]
     return {one.episode.kind: one for one in kept}
 
 

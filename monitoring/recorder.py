@@ -8,10 +8,10 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 from monitoring.images import KeptImages
-from monitoring.journal import Journal, Record, load_segment
+from monitoring.journal import Journal, Record
 from monitoring.store import Store
 
-_EVERY_SECONDS = 0.2
+_EVERY_SECONDS = 0.5
 _RETENTION_SECONDS = 3600.0
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Recorder:
         try:
             self._journal.rotate()
             for path in self._journal.closed():
-                records, num_damaged = load_segment(path)
+                records, num_damaged = self._journal.load(path)
                 if num_damaged:
                     _log.warning("%s: %d lines are damaged and left out", path, num_damaged)
                 self._store.add(records)

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from monitoring.baseline import Baseline, comparable
 from monitoring.rows import sample_rows
 from tasks.artifacts.atomic import replacing
 from tasks.core.errors import ArtifactError
@@ -49,12 +50,31 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
+class NothingToShow(ArtifactError):
+    """A window and its reference have nothing in common that could be drawn."""
+
+
 class Report(NamedTuple):
     """A page, and the file that it expects beside it."""
 
     page: str
     bundle_name: str
     bundle: bytes
+
+
+def write_report(baseline: Baseline, window: pd.DataFrame, said: str, path: Path) -> None:
+    """Of a window, and what its check said; with the bundle beside it.
+
+    Raises:
+        NothingToShow: the window cannot be read, or has nothing usable.
+        ArtifactError: it cannot be written.
+    """
+    try:
+        tables = comparable(baseline, window)
+    except ArtifactError as error:
+        raise NothingToShow(str(error)) from None
+    report = make_report(*tables, said, baseline.params.num_report_rows, baseline.seed)
+    save_report(report, path)
 
 
 def save_report(report: Report, path: Path) -> None:
@@ -77,7 +97,7 @@ def make_report(
     """`most` rows of either, at random. Both have a column `predicted` and one `confidence`. What
     the check `said` stands above, as Evidently judges columns one by one, by rules of its own.
 
-    Raises ArtifactError where there is nothing to compare.
+    Raises NothingToShow.
     """
     drawn = [
         table.iloc[sample_rows(len(table), most, [seed, side])].reset_index(drop=True)
@@ -85,7 +105,7 @@ def make_report(
     ]
     before, now = shown_columns(drawn[0], drawn[1], ["predicted", "confidence", *columns])
     if before.empty or not len(before.columns):
-        raise ArtifactError("no report: the window and the reference have no column in common")
+        raise NothingToShow("no report: the window and the reference have no column in common")
     return build_page(run_evidently(before, now), said)
 
 

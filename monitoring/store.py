@@ -1,23 +1,22 @@
 """The store of predictions and of what was found in them: SQLite by default, or PostgreSQL."""
 
 import json
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Select, Table, create_engine, delete, event, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, Connection, Select, Table, delete, func, select
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitoring.database import insert, open_engine, save
 from monitoring.journal import Record
 from monitoring.references import read_reference
-from monitoring.tables import FEEDBACK, MEASURES, METADATA, PREDICTIONS, REQUESTS
+from monitoring.tables import FEEDBACK, MEASURES, PREDICTIONS, REQUESTS
 from tasks.artifacts.predictions import tabulate, to_frame
 from tasks.core.errors import ArtifactError, ParamsError
 
@@ -73,13 +72,13 @@ class Store:
             for some in _chunks(records):
                 rows = _rows_of(some)
                 for table in (REQUESTS, PREDICTIONS, MEASURES):
-                    _insert(connection, table, rows[table.name])
-                _save(connection, FEEDBACK, rows["feedback"], newer="given_at")
+                    insert(connection, table, rows[table.name])
+                save(connection, FEEDBACK, rows["feedback"], newer="given_at")
 
     def save(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes rows of any table, in place of those with the same key. Raises ArtifactError."""
         with self._writing() as connection:
-            _save(connection, table, rows)
+            save(connection, table, rows)
 
     def load(self, table: Table, **equal: Any) -> list[dict[str, Any]]:
         """The rows of a table whose columns have the given values, in order of their keys. Raises
@@ -93,6 +92,18 @@ class Store:
         """What a query of ours gives. Raises ArtifactError."""
         with self._writing() as connection:
             return [dict(row) for row in connection.execute(chosen).mappings()]
+
+    def load_newest(self, table: Table, by: Column[Any], most: int) -> list[dict[str, Any]]:
+        """At most so many rows, the ones with the largest values of a column, these first. Raises
+        ArtifactError."""
+        chosen = select(table).order_by(by.desc(), *table.primary_key).limit(most)
+        with self._writing() as connection:
+            return [dict(row) for row in connection.execute(chosen).mappings()]
+
+    def find_largest(self, column: Column[Any]) -> Any:
+        """Of all rows of a column's table; None if there are none. Raises ArtifactError."""
+        with self._writing() as connection:
+            return connection.execute(select(func.max(column))).scalar()
 
     def load_window(self, start: datetime, end: datetime) -> pd.DataFrame:
         """Predictions with start ≤ predicted_at < end, as `tasks/artifacts/predictions.py` lays
@@ -155,7 +166,7 @@ class Store:
     def _writing(self) -> Iterator[Connection]:
         try:
             if self._engine is None:
-                self._engine = _opened(self._url)
+                self._engine = open_engine(self._url)
             with self._engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
@@ -167,62 +178,16 @@ class Store:
         return said.replace(str(self._url.password), "***") if self._url.password else said
 
 
-def _opened(url: URL) -> Engine:
-    if url.drivername == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 10})
-        # Readers and the one writer do not wait for each other.
-        event.listen(engine, "connect", _use_wal)
-    else:
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    try:
-        METADATA.create_all(engine)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _use_wal(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-
-
 def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), _CHUNK):
         yield records[start : start + _CHUNK]
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
-
-
-def _save(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], newer: str = ""
-) -> None:
-    """Inserts, or takes the place of what has the same key: if `newer` names a column, only where
-    what is there is not newer."""
-    if not rows:
-        return
-    statement = _dialect(connection).insert(table)
-    keys = [column.name for column in table.primary_key]
-    given = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    where = table.c[newer] <= statement.excluded[newer] if newer else None
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=given, where=where), rows
-    )
-
-
-def _dialect(connection: Connection) -> Any:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
 def encode_vector(vector: np.ndarray | None) -> str | None:
     """float32 in base64, for the journal."""
     if vector is None:
         return None
-    return b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode("ascii")
+    return b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode("ascii")
 
 
 def _rows_of(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
@@ -237,7 +202,7 @@ def _rows_of(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
         prediction = dict(record["prediction"])
         for name in _VECTORS:
             text = prediction[name]
-            prediction[name] = None if text is None else b64decode(text)
+            prediction[name] = None if text is None else a2b_base64(text)
         rows["predictions"].append(prediction)
         rows["requests"].append(record["request"])
         if record["measures"] is not None:

@@ -24,6 +24,13 @@ from monitoring.tables import CHECKS
 from monitoring.telling import Span, compose, find_examples, find_news, is_about_the_model
 
 
+class Seen(NamedTuple):
+    """What a watch looks at: a span, and the predictions in it."""
+
+    span: Span
+    window: pd.DataFrame
+
+
 class Readers(NamedTuple):
     """Whom to tell, by the names of channels, where they read on, by name, and what is done about
     it, by name, while it lasts."""
@@ -42,12 +49,28 @@ def watch(
     former: Collection[str] = (),
 ) -> dict[str, Any]:
     """The check of the predictions of a span, together with those before it that were too few.
-    `former`: models that were served before, by their sha256 (`load_watched`).
+    `former`: models that were served before, by their sha256 (`look`).
 
     Raises ArtifactError if the store cannot be read or written.
     """
+    return tell(store, baseline, look(store, span, former), as_of, readers)
+
+
+def look(store: Store, span: Span, former: Collection[str] = ()) -> Seen:
+    """The predictions of a span, together with those before it that were too few; without those of
+    `former` models, where another has taken over: what they said is past. If they alone were asked,
+    the check shall say so. Raises ArtifactError."""
     span = with_those_that_waited(store, span)
-    window = load_watched(store, span, former)
+    window = store.load_window(span.start, span.end)
+    is_past_N = window["model_sha256"].isin(list(former))
+    return Seen(span, window if is_past_N.all() else window[~is_past_N].reset_index(drop=True))
+
+
+def tell(
+    store: Store, baseline: Baseline, seen: Seen, as_of: datetime, readers: Readers
+) -> dict[str, Any]:
+    """The check of what was seen; what follows from it is laid down. Raises ArtifactError."""
+    span, window = seen
     document = check_window(baseline, window, pd.Timestamp(as_of))
     check = _check_row(document, span, as_of)
     if store.load(CHECKS, check_id=check["check_id"]):
@@ -70,26 +93,19 @@ def watch(
     return document
 
 
-def load_watched(store: Store, span: Span, former: Collection[str]) -> pd.DataFrame:
-    """Predictions of a span without those of former models, where another has taken over: what they
-    said is past. If they alone were asked, nobody has, and the check shall say so. Raises
-    ArtifactError."""
-    window = store.load_window(span.start, span.end)
-    is_past_N = window["model_sha256"].isin(list(former))
-    return window if is_past_N.all() else window[~is_past_N].reset_index(drop=True)
-
-
 def with_those_that_waited(store: Store, span: Span) -> Span:
     """Begun where the last check began that had too few rows, if it ended where this begins."""
-    starts = {
-        row["window_end"]: row["window_start"]
-        for row in store.load(CHECKS)
-        if json.loads(row["document"])["verdict"] == "waiting"
-    }
     start = to_micros(span.start)
-    while starts.get(start, start) < start:
-        start = starts[start]
+    while (before := _start_of_waiting(store, start)) < start:
+        start = before
     return span._replace(start=moment(start))
+
+
+def _start_of_waiting(store: Store, end: int) -> int:
+    """When the windows began that ended then with too few rows; `end` if none did."""
+    ended = store.load(CHECKS, window_end=end)
+    waiting = [row for row in ended if json.loads(row["document"])["verdict"] == "waiting"]
+    return min((row["window_start"] for row in waiting), default=end)
 
 
 def _keep(before: Kept | None, episode: Episode, span: Span) -> Kept:

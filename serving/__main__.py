@@ -4,6 +4,7 @@ Settings come from the environment; `--help` lists them.
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     server = uvicorn.Server(config)
     # Once all is answered and kept, uvicorn hands the signal on that it was asked to stop by.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    # What is there now stays; the collector would go through it over and over.
+    gc.freeze()
     with suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1

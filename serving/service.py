@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
 
 from monitoring.images import KeptImages, load_cipher, why_kept
 from monitoring.journal import Journal
@@ -17,7 +16,7 @@ from serving.bodies import Upload
 from serving.champion import Champion, load_champion, seen_state
 from serving.decoders import Decoder
 from serving.gauges import Gauges
-from serving.predictor import Job, Prediction, make_record, predict_jobs
+from serving.predictor import Job, Prediction, make_record, new_id, predict_jobs
 from serving.settings import Settings
 from tasks.core.errors import ArtifactError, TilthError
 
@@ -84,7 +83,7 @@ class Service:
         if self.champion is None:
             raise NoModelError
         request = {
-            "request_id": uuid4().hex,
+            "request_id": new_id(),
             "received_at": to_micros(datetime.now(UTC)),
             "num_images": len(uploads),
         }

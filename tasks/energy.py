@@ -2,6 +2,7 @@
 
 Nothing is sent and nothing is looked up on the network: how clean the electricity is, a table says
 for the country that TILTH_COUNTRY names (ISO 3166, three letters). Without it there is no CO₂.
+TILTH_ENERGY=off measures nothing: to start codecarbon takes seconds of a processor.
 """
 
 import logging
@@ -9,12 +10,16 @@ import os
 import threading
 from typing import Any, Self
 
-COUNTRY = "TILTH_COUNTRY"
+COUNTRY, SWITCH = "TILTH_COUNTRY", "TILTH_ENERGY"
 _SECONDS_BETWEEN_SAMPLES = 15
 # Codecarbon wants one even where CO₂ is not asked for.
 _ANY_COUNTRY = "FRA"
 # Where Linux shows the counters of the processor, to those who may read them.
 _COUNTER = "/sys/class/powercap/intel-rapl:0/energy_uj"
+
+
+def is_measured() -> bool:
+    return os.environ.get(SWITCH) != "off"
 
 
 class Energy:

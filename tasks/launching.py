@@ -3,6 +3,7 @@
 import logging
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from tasks.core.errors import ParamsError
 from tasks.core.inference import Place
 from tasks.lesson import Lesson, Steps
+from tasks.processes import MEETING
 
 if TYPE_CHECKING:  # it takes a second to import
     from lightning_fabric import Fabric
@@ -50,7 +52,7 @@ class Launched(NamedTuple):
 
 
 def launch(place: Place) -> Launched:
-    """This process of the training: alone, or one of those that `torchrun` started."""
+    """This process of the training: alone, or one of several."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision, Precision
 
@@ -64,6 +66,13 @@ def launch(place: Place) -> Launched:
     }
     num_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     num_everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    if MEETING in os.environ and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(
+            backend="nccl" if kind == "cuda" else "gloo",
+            init_method=Path(os.environ[MEETING]).as_uri(),
+            rank=int(os.environ["RANK"]),
+            world_size=num_everywhere,
+        )
     fabric = Fabric(
         accelerator=kind,
         devices=num_here,

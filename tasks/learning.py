@@ -2,7 +2,7 @@
 
 What is learnt is a function of the lesson, the course, the seed and the number of threads. The
 order of rows and all draws come from (seed, epoch, batch), so neither workers nor an interruption
-change it; nor do several processes (`torchrun`), each of which takes its part of every batch, but
+change it; nor do several processes, each of which takes its part of every batch, but
 for the order in which numbers are added. What compares the images of a batch, as batch norm and
 contrastive losses, sees those of its process alone; on GPUs batch norm is synchronised.
 """

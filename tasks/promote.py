@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.images import Images
+from tasks.artifacts.registry import NO_CHAMPION, ONNX
 from tasks.artifacts.tables import load_rows, load_table
 from tasks.core.errors import ArtifactError
 from tasks.core.inference import Place, chosen_device
@@ -36,7 +37,7 @@ from tasks.core.thresholds import (
 from tasks.fingerprint import content_hash
 from tasks.scoring import HeldOut, Scored, score
 
-WEIGHTS, ONNX, NO_CHAMPION = "classifier.safetensors", "classifier.onnx", "NONE"
+WEIGHTS = "classifier.safetensors"
 
 
 class Params(Section):
@@ -100,8 +101,7 @@ def main(
         rules += judge_changes(scored, former, members, params, seed)
         rules += judge_growth(scored, former, export["num_bytes"], champion, params.growth)
     reasons = find_reasons(rules, params.unproven == "refuse")
-    if export["agreement"] != 1:
-        reasons.append(f"the exported model agrees on {export['agreement']:.2%} of rows")
+    reasons += judge_exported(export)
     reasons += [f"data: {why}" for why in load_json(validated)["reasons"]]
     verdict = "refused" if reasons else "first" if standing is None else "pass"
     small = {name: int(rows_N.sum()) for name, rows_N in members.items()
@@ -196,6 +196,19 @@ def judge_data(audit: dict[str, Any], quality: dict[str, Any], limits: Data) -> 
         judge_limit("data", "suspicious_fraction", limits.suspicious_fraction, suspicious, None),
         judge_limit("data", "missed_leak_fraction", limits.missed_leak_fraction, leaks, None),
     ]
+
+
+def judge_exported(export: dict[str, Any]) -> list[str]:
+    """Why the exported model is not the one that was evaluated, if it is not: in float32 it must
+    say what the net says; a smaller one must surely lose no more accuracy than `export` allows."""
+    name, agreement = export["name"], export["agreement"]
+    if name == "float32":
+        said = f"the exported model agrees with the net on {agreement:.2%} of rows, expected all"
+        return [] if agreement == 1 else [said]
+    lost = export["accuracy_loss"]["high"]
+    limit = f"export.max_accuracy_loss allows {export['max_accuracy_loss']:.4f}"
+    said = f"the exported model, {name}, may lose {lost:.4f} of accuracy; {limit}"
+    return [] if export["is_eligible"] else [said]
 
 
 def find_reasons(rules: list[Rule], refuse_unproven: bool) -> list[str]:

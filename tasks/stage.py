@@ -34,7 +34,7 @@ from tasks.artifacts.documents import save_json
 from tasks.core.errors import ArtifactError, BusyError, ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run
-from tasks.energy import Energy
+from tasks.energy import Energy, is_measured
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 from tasks.machine import describe_processor, keep_freed_memory
 from tasks.processes import is_first, is_one_of, run_several, take_own_gpu
@@ -97,7 +97,8 @@ def run_stage(stage: str, flags: list[str]) -> None:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         started = time.monotonic()
         # What does not compute draws next to nothing.
-        with Energy() if "torch" in sys.modules and is_first() else nullcontext() as energy:
+        draws = "torch" in sys.modules and is_first() and is_measured()
+        with Energy() if draws else nullcontext() as energy:
             params = module.Params.model_validate(sections[stage])
             told = module.main(**arguments, params=params) or {}
         if is_first():

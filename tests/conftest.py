@@ -8,6 +8,7 @@ unseen. What nobody can install on demand (`required=False`) is a skip even then
 checkout or a Prefect server, which take long to make.
 """
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -58,6 +59,10 @@ def _has_cifar10() -> bool:
     return bool(folder := os.environ.get("TILTH_CIFAR10")) and Path(folder).is_dir()
 
 
+def _has_torchmetrics() -> bool:
+    return importlib.util.find_spec("torchmetrics") is not None
+
+
 def _has_cuda() -> bool:
     import torch  # takes seconds, and few runs ask
 
@@ -73,6 +78,8 @@ PARTS = {
     "tmpfs": Part(_can_mount_tmpfs),
     "cifar10": Part(_has_cifar10, required=False),
     "cuda": Part(_has_cuda, required=False),
+    # Where it is installed, the loop's libraries take seconds more to import: no dependency.
+    "torchmetrics": Part(_has_torchmetrics, required=False),
 }
 
 
@@ -91,7 +98,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before collection: the libraries read these when they are imported.
     os.environ.update(TELEMETRY_OFF)
-    # Threads that spin while they wait would hold up the tests beside.
+    # Two threads for a tiny net take four times the processor's time of one, and those of the
+    # tests beside wait for it.
+    for name in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{name}_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # In CI the same commit gets the same verdict; elsewhere every run looks for new examples.
     settings.register_profile("repeatable", derandomize=True)

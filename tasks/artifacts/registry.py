@@ -12,6 +12,8 @@ from tasks.core.params import Section
 
 REGISTRY = Path("models/registry.json")
 ONNX = "classifier.onnx"
+# In the champion's folder: says that there is none yet.
+NO_CHAMPION = "NONE"
 
 
 class Version(Section):

@@ -43,6 +43,7 @@ class Checkout(NamedTuple):
             "DVC_SYSTEM_CONFIG_DIR": str(settings / "system"),
             "DVC_SITE_CACHE_DIR": str(settings / "site"),
             "PYTHONUNBUFFERED": "1",
+            "TILTH_ENERGY": "off",
         }
 
     def start(

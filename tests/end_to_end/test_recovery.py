@@ -92,6 +92,7 @@ def check_recovered(checkout: Checkout, undisturbed: Any, seconds: float) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_dvc_disturbed_again_and_again_recovers(
     copy_at: Copy, longer: Checkout, undisturbed: Any
 ) -> None:

@@ -4,13 +4,10 @@ import json
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitoring.baseline import Baseline
-from monitoring.check import check_again, check_window, join_windows
+from monitoring.check import check_again, check_window
 from tasks.core.errors import ArtifactError
 from tests.monitoring.planted import (
     MODEL,
@@ -86,15 +83,6 @@ def test_too_few_rows_wait(baseline: Baseline, count: int) -> None:
     document = check_window(baseline, a_window(count), NOON)
     assert (document["verdict"], document["families"]) == ("waiting", None)
     assert f"{count} usable rows, fewer than 100" in document["summary"]
-
-
-@given(st.lists(st.integers(0, 12), max_size=12), st.integers(1, 15))
-def test_small_windows_are_joined_until_they_suffice(counts: list[int], least: int) -> None:
-    windows = [pd.DataFrame({"n": range(count)}) for count in counts]
-    joined = list(join_windows(windows, least))
-    everything = [value for count in counts for value in range(count)]
-    assert [value for window in joined for value in window["n"]] == everything
-    assert all(len(window) >= least for window in joined[:-1])
 
 
 def test_a_larger_window_is_sampled(baseline: Baseline) -> None:

@@ -1,12 +1,11 @@
 """A sample that depends on the id alone, encrypted if asked, and a source that ingest reads."""
 
-import uuid
-
 import pytest
 from cryptography.fernet import Fernet
 
 from monitoring.images import KeptImages, export, load_cipher, main, why_kept
 from monitoring.store import Store, parse_store
+from serving.predictor import new_id
 from tasks.artifacts.manifests import list_manifest
 from tasks.core.errors import ArtifactError, ParamsError
 from tests.monitoring.records import feedback, record
@@ -14,7 +13,7 @@ from tests.serving.champions import png
 
 
 def test_the_sample_is_uniform_and_the_same_whenever_asked():
-    ids = [uuid.UUID(int=number * 7919, version=4).hex for number in range(20_000)]
+    ids = [new_id() for _ in range(20_000)]
     chosen = [why_kept(one, False, 0.05) for one in ids]
     assert chosen == [why_kept(one, False, 0.05) for one in ids]
     # Five standard deviations of a binomial draw.

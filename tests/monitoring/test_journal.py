@@ -18,8 +18,11 @@ from tasks.core.errors import ArtifactError, BusyError
 ROOT = Path(__file__).parents[2]
 MOST = 1_000_000
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False,
-                                                                      allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
@@ -148,10 +151,35 @@ def test_what_was_acknowledged_outlives_kill_9(tmp_path):
         assert len(numbers) >= (told[-1] if told else 3)
 
 
-def test_lines_are_ascii_and_compact(tmp_path):
+def test_what_a_record_holds_breaks_no_line(tmp_path):
     journal = Journal(tmp_path, MOST)
     journal.append([{"label": "é\n\u2028"}])
     journal.close()
     (path,) = tmp_path.glob("*.log")
     (line,) = path.read_bytes().splitlines()
     assert json.loads(line[9:]) == {"label": "é\n\u2028"}
+
+
+def test_what_was_written_here_is_not_read_again_and_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("monitoring.journal._MOST_HELD", 5)
+    journal = Journal(tmp_path, MOST)
+    for first in (0, 3, 6):
+        journal.append([{"n": first}])
+        journal.append([{"n": first + 1}, {"n": first + 2}])
+        journal.rotate()
+    journal.append([{"n": 9}])
+    journal.rotate()
+    closed = journal.closed()
+    # All of the first is remembered; of the second a part would be, and so nothing is.
+    assert sorted(journal._held) == [1, 4]
+    assert [journal.load(path) for path in closed] == [load_segment(path) for path in closed]
+    for path in closed:
+        path.rename(path.with_suffix(".away"))
+    assert journal.load(closed[0]) == ([{"n": 0}, {"n": 1}, {"n": 2}], 0)
+    with pytest.raises(FileNotFoundError):
+        journal.load(closed[1])
+    for path in closed:
+        path.with_suffix(".away").rename(path)
+        journal.drop(path)
+    assert journal._held == {}
+    journal.close()

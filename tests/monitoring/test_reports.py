@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from monitoring.baseline import comparable
-from monitoring.reports import Report, build_page, make_report, save_report, shown_columns
+from monitoring.reports import (
+    NothingToShow,
+    Report,
+    build_page,
+    make_report,
+    save_report,
+    shown_columns,
+    write_report,
+)
 from tasks.core.errors import ArtifactError
 from tests.monitoring.planted import a_baseline, a_window
 from tests.pages.browser import dump, elsewhere_opened
@@ -106,6 +114,15 @@ def test_a_window_without_usable_rows_has_no_report() -> None:
     for window in (a_window(0), a_window(5).assign(refused="truncated"), pd.DataFrame()):
         with pytest.raises(ArtifactError, match="no report: the window"):
             comparable(baseline, window)
+
+
+def test_nothing_to_show_is_told_apart_from_nowhere_to_write(tmp_path: Path) -> None:
+    baseline = a_baseline(num_permutations=399)
+    with pytest.raises(NothingToShow, match="no usable predictions"):
+        write_report(baseline, a_window(0), "empty", tmp_path / "report.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        write_report(baseline, a_window(200), "quiet", tmp_path / "file" / "report.html")
 
 
 def test_a_page_of_another_form_is_refused() -> None:

@@ -2,15 +2,20 @@
 crash at any moment changes (nothing)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, event, inspect, text
 
-from monitoring.kept import load_episodes, silence
+from monitoring.alerts import Alert
+from monitoring.duty import Alerts, tell_of_missed_checks
+from monitoring.episodes import Episode
+from monitoring.kept import Kept, load_episodes, save_episodes, silence
 from monitoring.outbox import deliver
 from monitoring.store import Store, parse_store, to_micros
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, MEASURES, PREDICTIONS
@@ -227,6 +232,97 @@ def test_a_crash_at_any_write_is_made_good_by_the_same_call(store, tmp_path, sur
     }
     episodes = [load_episodes(one)["drift"].episode for one in (store, undisturbed)]
     assert episodes[0] == episodes[1]
+
+
+class Work(NamedTuple):
+    """What a store did: statements, and instructions of SQLite's machine in hundreds."""
+
+    statements: int
+    instructions: int
+
+
+def work_of(store: Store, act: Callable[[], object]) -> Work:
+    counts = {"statements": 0, "instructions": 0}
+    store.count()
+    engine = store._engine
+    assert engine is not None
+
+    def count(name: str, *_: object) -> None:
+        counts[name] += 1
+
+    def begin(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(partial(count, "instructions"), 100)
+
+    for kind, listener in (
+        ("checkout", begin),
+        ("before_cursor_execute", lambda *_: count("statements")),
+    ):
+        event.listen(engine, kind, listener)
+    act()
+    return Work(**counts)
+
+
+def with_history(tmp_path: Path, length: int) -> Store:
+    """A store in which so many windows were watched before, and told of, half of them too few."""
+    store = Store(parse_store(f"sqlite:///{tmp_path}/history{length}.sqlite"))
+    minutes = [to_micros(NOON - DAY - timedelta(minutes=number)) for number in range(length)]
+    store.save(CHECKS, [
+        {"check_id": f"{at}", "checked_at": at, "window_start": at - 1, "window_end": at,
+         "window_sha256": f"{at}", "reference_sha256": "", "model_sha256": "",
+         "document": json.dumps({"verdict": ("waiting", "quiet")[at % 2], "text": "x" * 500})}
+        for at in minutes
+    ])  # fmt: skip
+    episode = Episode("drift", "", "resolved", "", "", 0, 3)
+    kept = [Kept(episode._replace(fingerprint=f"{at}"), at, at, None) for at in minutes]
+    save_episodes(store, [], kept, NOON)
+    passed = store.load(EPISODES)
+    store.save(EPISODES, [row | {"changed_at": row["opened_at"]} for row in passed])
+    alert = Alert("", "firing", "Drift", {}, (), {})
+    rows = [
+        {"delivery_id": f"{at}", "episode_id": f"{at}", "channel": "mail", "state": "delivered",
+         "num_attempts": 0, "due_at": at, "document": json.dumps(alert._asdict())}
+        for at in minutes
+    ]  # fmt: skip
+    store.save(DELIVERIES, rows)
+    return store
+
+
+def test_a_watch_asks_no_more_of_a_store_with_a_long_history(tmp_path):
+    works = []
+    for length in (10, 10_000):
+        store = with_history(tmp_path, length)
+        live(store, 0, **DRIFTED)
+        span = fill(store, 1, **DRIFTED)
+        alerts = Alerts(hours=24.0, links={}, channels={})
+
+        def all_of_it(store=store, span=span, alerts=alerts) -> None:
+            assert watch(store, BASELINE, span, span.end, READERS)["verdict"] == "drift"
+            assert not tell_of_missed_checks(store, alerts, span.end)
+            assert told(store) == ["firing"]
+
+        works.append(work_of(store, all_of_it))
+        store.close()
+    assert works[0].statements == works[1].statements
+    # A hundred episodes are looked at where there are as many; every scan of all would show.
+    assert works[1].instructions <= 1.5 * works[0].instructions
+
+
+def test_a_store_without_the_indices_of_today_gets_them(tmp_path):
+    address = parse_store(f"sqlite:///{tmp_path}/store.sqlite")
+    Store(address).count()
+    engine = create_engine(address)
+    names = [str(index.name) for table in (CHECKS, EPISODES, DELIVERIES) for index in table.indexes]
+    with engine.begin() as connection:
+        for name in names:
+            connection.execute(text(f"DROP INDEX {name}"))
+    store = Store(address)
+    live(store, 0)
+    found = inspect(engine)
+    kept = [
+        index["name"] for table in ("checks", "episodes", "deliveries")
+        for index in found.get_indexes(table)
+    ]  # fmt: skip
+    assert sorted(kept, key=str) == sorted(names) and len(store.load(CHECKS)) == 1
 
 
 def test_a_store_that_cannot_be_written_is_told(tmp_path):

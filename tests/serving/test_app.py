@@ -82,6 +82,7 @@ def test_what_was_answered_is_kept_with_its_measures_image_and_feedback(client, 
         window = load_window(server.store, now - timedelta(minutes=1), now + timedelta(minutes=1))
         return window[window["prediction_id"] == answer["prediction_id"]]
 
+    wait_until((server.folder / "runs/monitoring/store.sqlite").is_file)
     wait_until(lambda: bool(found()["label"].notna().any()))
     row = found().iloc[0]
     assert (row["predicted"], row["refused"], row["label"]) == ("light", "", MARKUP)

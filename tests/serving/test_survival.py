@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from benchmarks.postgresql import running_postgresql
 from benchmarks.served import Server, ask_until_dead, kill_under_load, serving, wait_until
 from monitoring.layout import load_window
+from tasks.core.errors import TilthError
 from tests.serving.champions import make_onnx, png, predict_one, publish
 
 NUM_CLIENTS = 8
@@ -62,7 +63,7 @@ def test_two_servers_never_share_a_journal(tmp_path):
     with serving(tmp_path):
         other = Server(tmp_path, store="sqlite:///other.sqlite")
         other.log = tmp_path / "other.log"
-        with pytest.raises(RuntimeError, match="another server has this journal"):
+        with pytest.raises(TilthError, match="another server has this journal"):
             other.start()
         assert other.process.wait(timeout=30) == 1
 

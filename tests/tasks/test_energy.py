@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.energy import COUNTRY, Energy
+from tasks.energy import COUNTRY, SWITCH, Energy, is_measured
 
 
 def busy(energy: Energy, seconds: float) -> None:
@@ -68,3 +68,10 @@ def test_an_unknown_country_gets_no_co2_of_another(monkeypatch):
         busy(energy, 0.1)
     assert energy.measured["watt_hours"] > 0
     assert "co2_grams" not in energy.measured and "country" not in energy.measured
+
+
+def test_it_is_measured_unless_switched_off(monkeypatch):
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert is_measured()
+    monkeypatch.setenv(SWITCH, "off")
+    assert not is_measured()

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from tasks.artifacts.documents import load_json, load_yaml
@@ -103,9 +105,21 @@ def test_workers_change_nothing_of_what_is_learnt(project):
     assert load_json(project / "runs/pretrain.json")["num_workers"] == 1
 
 
+def listened_at(process: subprocess.Popen[bytes]) -> set[str]:
+    """Waits for a process to end; the addresses at which those that it started listened."""
+    found: set[str] = set()
+    while process.poll() is None:
+        with suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                sockets = child.net_connections()
+                found |= {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
+        time.sleep(0.02)
+    return found
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(project):
-    """Without dropout, which each draws for itself."""
+    """Without dropout, which each draws for itself. They are heard on this machine alone."""
     params = project / "params.yaml"
     old = params.read_text()
     histories = []
@@ -113,7 +127,9 @@ def test_two_processes_learn_what_one_does(project):
         for num_processes in (1, 2):
             changed = {"finetune.dropout": 0.0, "finetune.num_processes": num_processes}
             params.write_text(edit_values(old, changed))
-            assert start(project, "finetune").wait() == 0
+            process = start(project, "finetune")
+            assert listened_at(process) == (set() if num_processes == 1 else {"127.0.0.1"})
+            assert process.returncode == 0
             assert load_json(project / "runs/finetune.json")["num_processes"] == num_processes
             histories.append(pd.read_csv(project / "metrics/finetune_epochs.csv"))
     finally:
@@ -128,5 +144,5 @@ def test_another_number_of_processes_than_was_asked_for_is_refused(monkeypatch):
     assert is_one_of("finetune", 1) and not is_one_of("finetune", 2)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert is_one_of("finetune", 2)
-    with pytest.raises(ParamsError, match="num_processes is 3, and torchrun started 2"):
+    with pytest.raises(ParamsError, match="num_processes is 3, and 2 were started"):
         is_one_of("finetune", 3)

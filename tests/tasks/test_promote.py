@@ -9,19 +9,20 @@ from pydantic import ValidationError
 from tasks.artifacts.documents import load_yaml
 from tasks.artifacts.images import Images, save_pixels
 from tasks.artifacts.models import Description, new_encoder, save_classifier
+from tasks.artifacts.registry import NO_CHAMPION
 from tasks.core.corruptions import CORRUPTIONS, corrupt
 from tasks.core.encoder import Classifier, count_flops
 from tasks.core.errors import ArtifactError
 from tasks.core.inference import Place, run_net, softmax
 from tasks.core.promotion import Rule
 from tasks.promote import (
-    NO_CHAMPION,
     WEIGHTS,
     Params,
     find_champion,
     find_members,
     find_reasons,
     judge_data,
+    judge_exported,
     judge_growth,
 )
 from tasks.scoring import HeldOut, score
@@ -151,3 +152,19 @@ def test_a_model_of_other_classes_or_pixels_is_refused(judged, tmp_path_factory)
         ArtifactError, match=r"images of \(6, 6, 1\), the test rows have images of \(7, 7, 1\)"
     ):
         score(folder / "w", held_out(Images(other), np.arange(40), ["a"] * 40), ROBUSTNESS, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "agreement", "is_eligible", "reason"),
+    [
+        ("float32", 1.0, True, ""),
+        ("float32", 0.999, True, "agrees with the net on 99.90% of rows, expected all"),
+        ("int8", 0.98, True, ""),
+        ("int8", 1.0, False, "int8, may lose 0.0300 of accuracy; export.max_accuracy_loss allows"),
+    ],
+)
+def test_the_exported_model_is_judged_by_what_it_is(name, agreement, is_eligible, reason):
+    export = {"name": name, "agreement": agreement, "is_eligible": is_eligible}
+    export |= {"accuracy_loss": {"high": 0.03}, "max_accuracy_loss": 0.01}
+    reasons = judge_exported(export)
+    assert (not reasons) if not reason else (len(reasons) == 1 and reason in reasons[0])
