@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.production import Production, Traffic, await_state, production
+from benchmarks.production import ON_CPU, Production, Traffic, await_state, production
 from benchmarks.record import Row, make_row
 from benchmarks.workspace import commit_all, run, set_params, temporary_folder
 from flows.rehearsal import worsen
@@ -107,8 +107,8 @@ def go_round(running: Production, root: Path, per_second: float) -> Iterator[Row
     store = Store(parse_store(running.server.store))
     with Traffic(running.server, per_second) as traffic:
         traffic.next = partial(deal, cycle_of(plain))
-        num_checks = running.count("monitoring")
-        running.await_runs("monitoring", num_checks + 3, _STEP_SECONDS)
+        num_checks = running.count("monitoring") + 3
+        await_state(lambda: running.count("monitoring") >= num_checks, "checks", _STEP_SECONDS)
         yield make_row("loop: episodes before the second scanner", len(load_episodes(store)), "")
         traffic.next = partial(deal, cycle_of(turned))
         begun = time.time()
@@ -166,6 +166,9 @@ def counts(running: Production) -> Iterator[Row]:
     say(f"told: {titles}")
     say(f"production: {log_of(running).splitlines()}")
     keys = [one.key for one in running.told]
+    failed = {flow: running.count(flow, "FAILED") for flow in (*ON_CPU, "training")}
+    say(f"failed: {failed}")
+    yield make_row("loop: runs that failed, of all flows", sum(failed.values()), "")
     yield make_row("loop: alerts that came in twice", len(keys) - len(set(keys)), "")
     yield make_row("loop: alerts of broken data", sum("The data" in one for one in titles), "")
     # The first of two snapshots was taken before.

@@ -199,6 +199,22 @@ def test_every_deployment_of_the_project_can_be_served() -> None:
     assert scheduled["data"].parameters == {"take_in": True}
 
 
+def test_what_a_flow_emits_starts_another() -> None:
+    from flows.branch import ADVANCED
+    from flows.retraining import DATA_READY
+
+    scheduled = {d.name: d for d in load_deployments(ROOT / "prefect.yaml", None)}
+    expected = {
+        name: set().union(*(trigger.expect for trigger in deployment.triggers))  # type: ignore[union-attr]
+        for name, deployment in scheduled.items()
+    }
+    assert {name: words for name, words in expected.items() if words} == {
+        "retraining": {"tilth.drift.firing", "tilth.accuracy.firing"},
+        "training": {DATA_READY},
+        "following": {ADVANCED},
+    }
+
+
 @pytest.mark.parametrize("text", ["", "deployments: 3", "deployments: [{name: a}]", "a: ["])
 def test_a_prefect_yaml_that_cannot_be_served_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "prefect.yaml").write_text(text)
