@@ -107,7 +107,7 @@ def go_round(running: Production, root: Path, per_second: float) -> Iterator[Row
     store = Store(parse_store(running.server.store))
     with Traffic(running.server, per_second) as traffic:
         traffic.next = partial(deal, cycle_of(plain))
-        num_checks = running.count("monitoring") + 3
+        num_checks = running.count("monitoring") + 2
         await_state(lambda: running.count("monitoring") >= num_checks, "checks", _STEP_SECONDS)
         yield make_row("loop: episodes before the second scanner", len(load_episodes(store)), "")
         traffic.next = partial(deal, cycle_of(turned))
