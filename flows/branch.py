@@ -7,6 +7,7 @@ belongs to people, and is left as it is.
 BranchError(TilthError)     the clone and its remote have parted, or somebody edited the clone
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -80,11 +81,12 @@ def follow(root: Path, run_module: RunModule) -> None:
     """Brings a clone to what its remote has, code and data alike; what a run that failed has left
     uncommitted is dropped, which costs little: DVC's run cache has what it made.
 
-    Raises BranchError if people edited the clone, or it cannot be fast-forwarded.
+    Raises BranchError if people edited the clone, it cannot be fast-forwarded, or the remote cannot
+    be reached.
     """
     _drop_leftovers(root)
     remote = find_remote(root)
-    if remote and _git(root, "ls-remote", "--exit-code", "--heads", remote, BRANCH).stdout:
+    if remote and _must(root, "ls-remote", "--heads", remote, BRANCH):
         _must(root, "fetch", "--quiet", remote, BRANCH)
         merged = _git(root, "merge", "--ff-only", "--quiet", "FETCH_HEAD")
         if merged.returncode:
@@ -99,7 +101,7 @@ def follow(root: Path, run_module: RunModule) -> None:
 def advance(root: Path, subject: str, run_module: RunModule) -> None:
     """Commits what a run left, and pushes: first the bytes, then the commit that names them.
 
-    Raises BranchError if the remote has gone on meanwhile.
+    Raises BranchError if the remote has gone on meanwhile, or cannot be reached.
     """
     if has_remote(root):
         run_module("dvc", "--wait-for-lock", "push", "--quiet")
@@ -109,8 +111,10 @@ def advance(root: Path, subject: str, run_module: RunModule) -> None:
         return
     head = _must(root, "rev-parse", "HEAD")
     pushed = _git(root, "push", "--quiet", remote, f"HEAD:refs/heads/{BRANCH}")
-    if pushed.returncode:
+    if "rejected" in pushed.stderr:
         raise BranchError(_parted(root, remote, pushed.stderr))
+    if pushed.returncode:
+        raise BranchError(f"{root}: cannot push, the next run will: {pushed.stderr.strip()}")
     emit_event(
         event=ADVANCED,
         resource={"prefect.resource.id": f"tilth.branch.{BRANCH}"},
@@ -149,7 +153,8 @@ def _parted(root: Path, remote: str, said: str) -> str:
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True)
+    plain = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    return subprocess.run(("git", *arguments), cwd=root, env=plain, capture_output=True, text=True)
 
 
 def _must(root: Path, *arguments: str) -> str:

@@ -183,6 +183,12 @@ def test_clones_that_have_parted_are_told_what_to_do_and_nothing_is_forced(
     with pytest.raises(BranchError, match="have parted"):
         following(wait_seconds=0.0)
     assert git(tmp_path / "remote.git", "rev-parse", "production") == head
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    with pytest.raises(BranchError, match="cannot push, the next run will"):
+        branch.advance(cpu, "Later", lambda *_: None)
+    with pytest.raises(BranchError, match="`git ls-remote --heads origin production` failed"):
+        following(wait_seconds=0.0)
+    (tmp_path / "away.git").rename(tmp_path / "remote.git")
     # What is told is of help.
     git(gpu, "reset", "--quiet", "--hard", "origin/production")
     following(wait_seconds=0.0)
