@@ -101,12 +101,12 @@ def go_round(running: Production, root: Path, per_second: float) -> Iterator[Row
         say(f"{flow}, for the first model")
         running.start(flow)
         running.await_runs(flow, 1, _TRAINING_SECONDS)
-    await_state(lambda: running.version() == 1, "version 1 is served", _STEP_SECONDS)
-    merge_source(running, root)
     plain, turned = held_out()
+    await_state(lambda: running.version() == 1, "version 1 is served", _STEP_SECONDS)
     store = Store(parse_store(running.server.store))
     with Traffic(running.server, per_second) as traffic:
         traffic.next = partial(deal, cycle_of(plain))
+        merge_source(running, root)
         num_checks = running.count("monitoring") + 2
         await_state(lambda: running.count("monitoring") >= num_checks, "checks", _STEP_SECONDS)
         yield make_row("loop: episodes before the second scanner", len(load_episodes(store)), "")
