@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.production import ON_CPU, Production, Traffic, await_state, production
 from benchmarks.record import Row, make_row
-from benchmarks.workspace import commit_all, run, set_params, temporary_folder
+from benchmarks.workspace import commit_all, load_params, run, set_params, temporary_folder
 from flows.rehearsal import worsen
 from monitoring.kept import load_episodes
 from monitoring.store import Store, parse_store
@@ -91,9 +92,15 @@ def merge_source(running: Production, root: Path) -> None:
     set_params(root, {"ingest.sources.production": SOURCE})
     commit_all(root, "Take in what the service keeps")
     run(root, "git", "push", "--quiet", str(running.remote), "production")
-    before = running.count("following")
-    running.start("following")
-    running.await_runs("following", before + 1, _STEP_SECONDS)
+
+    def is_followed() -> bool:
+        return "production" in load_params(running.cpu)["ingest"]["sources"]
+
+    while not is_followed():
+        # A run that another one is in the way of is cancelled.
+        running.start("following")
+        with suppress(TimeoutError):
+            await_state(is_followed, "the clone that watches has it", 30.0)
 
 
 def go_round(running: Production, root: Path, per_second: float) -> Iterator[Row]:
