@@ -33,12 +33,19 @@ from tasks.artifacts.tables import load_rows, load_table
 from tasks.core.digits import make_digits
 
 PARAMS: dict[str, Any] = {
-    "pretrain.epochs": 2,
+    # Two threads that wait for each other come to a stop where others use the machine.
+    "run.num_threads": 1,
+    "clean.image_size": 8,
+    "pretrain.architecture.width": 8,
+    "pretrain.method.projector_width": 16,
+    "pretrain.method.projection_width": 8,
+    "pretrain.epochs": 1,
     "pretrain.schedule.warmup_epochs": 0,
     "pretrain.num_fresh_nets": 1,
     "audit.num_folds": 2,
     "finetune.initialisation": "always",
-    "finetune.epochs": 8,
+    "finetune.epochs": 6,
+    "finetune.optimiser.learning_rate": 0.002,
     "finetune.schedule.warmup_epochs": 1,
     "evaluate.num_bootstrap": 100,
     "evaluate.num_robustness_rows": 20,
