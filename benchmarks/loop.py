@@ -56,6 +56,7 @@ PARAMS: dict[str, Any] = {
     "promote.num_bootstrap": 200,
     # Others may be using the machine.
     "promote.servable": {"max_latency_ms": 2000.0, "timeout_seconds": 300.0},
+    "promote.value": {"balanced_accuracy": 0.3},
     # A turned digit looks like a wrong label to who has seen upright ones alone.
     "promote.data": {"suspicious_fraction": 1.0, "missed_leak_fraction": 1.0},
     "monitoring.num_permutations": 499,
