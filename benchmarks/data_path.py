@@ -191,7 +191,7 @@ def add_new_files(setting: Setting) -> Round:
 
 def take_in(root: Path, place: str) -> Added:
     """Ingest to split under a new snapshot."""
-    workspace.set_params(root, {"ingest.snapshot": f"new files in {place}"})
+    run(root, "python", "-m", "tasks.snapshot", f"new-files-in-{place.replace(' ', '-')}")
     say(f"ingest to split with {NUM_NEW} new files in {place}")
     before = shard_names(root)
     seconds = repro(root, "split").seconds

@@ -17,6 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows import branch
 from flows.environment import SERVED
 from flows.graph import Graph, load_graph
 from flows.lock import checkout_lock
@@ -45,17 +46,25 @@ def task_runner() -> TaskRunner[Any]:
 
 @contextmanager
 def checkout(flow: str, wait_seconds: float) -> Iterator["Checkout"]:
-    """Holds the checkout in the current directory for a flow; ends every child on the way out.
+    """Holds the checkout in the current directory for a flow; ends every child on the way out. A
+    clone of the branch `production` is brought up to date first.
 
     Raises:
         BusyError: another run still holds it after `wait_seconds`.
+        BranchError: a clone of `production` cannot be brought up to date.
     """
     _end_with_server()
+    root = Path.cwd()
     with (
-        checkout_lock(Path.cwd(), flow, wait_seconds, on_wait=get_run_logger().warning),
+        checkout_lock(root, flow, wait_seconds, on_wait=get_run_logger().warning),
         beside(flow) as held,
     ):
-        yield held
+        if not branch.is_production(root):
+            yield held
+            return
+        with branch.only_writer(wait_seconds):
+            branch.follow(root, held.run_module)
+            yield held
 
 
 @contextmanager
@@ -107,6 +116,16 @@ class Checkout:
         )
         raise_failures(futures)
         return outcomes
+
+    def advance(self, subject: str) -> None:
+        """In a clone of `production`, commits and pushes what the run left; elsewhere nothing.
+
+        Raises:
+            FlowFailed: data could not be pushed.
+            BranchError: the remote has gone on meanwhile.
+        """
+        if branch.is_production(self.root):
+            branch.advance(self.root, subject, self.run_module)
 
     def run_module(self, *arguments: str, timeout_seconds: float | None = None) -> None:
         """Runs a module of the checkout, and logs what it prints.
@@ -170,7 +189,8 @@ def raise_failures(futures: Mapping[str, PrefectFuture[Any]]) -> None:
 
 def main(flow: Flow[..., Any], argv: Sequence[str]) -> int:
     """Runs a flow for the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.name}", description=flow.__doc__)
+    module = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(prog=f"python -m flows.{module}", description=flow.__doc__)
     taken = inspect.signature(flow.fn).parameters
     if "wait_seconds" in taken:
         parser.add_argument(

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Cron
 from ruamel.yaml import YAML
@@ -47,6 +48,7 @@ def _deployment(entry: dict[str, Any], interval_seconds: float | None) -> Runner
         description=entry.get("description"),
         parameters=entry.get("parameters"),
         tags=entry.get("tags"),
+        triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, dict) else limit,
         **when,
     )

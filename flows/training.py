@@ -27,11 +27,13 @@ def training(
     Raises:
         BusyError: another run still holds the checkout after `wait_seconds`.
         FlowFailed: the params are wrong, or a stage or the publishing failed.
+        BranchError: a clone of `production` and its remote have parted.
     """
     with checkout("training", wait_seconds) as held:
         outcomes = held.run_stages(*TARGETS)
         if publish and may_publish(held.root):
             held.run_module("tasks.publish")
+        held.advance("Train a candidate")
         return outcomes
 
 

@@ -141,11 +141,18 @@ def watch(asked: argparse.Namespace) -> int:
     reference = asked.champion / "reference.parquet"
     baseline = load_baseline(reference, None, *load_params(PARAMS))
     from monitoring.duty import load_alerts, watch_last
+    from monitoring.retraining import consider
+    from tasks.artifacts.registry import load_registry
 
     alerts, store = load_alerts(asked.alerts), _store(asked)
     as_of = parse_time(asked.as_of)
     assert as_of is not None
-    document = watch_last(store, baseline, alerts, as_of.to_pydatetime(), asked.out)
+    at = as_of.to_pydatetime()
+    registry = asked.champion.parent / "registry.json"
+    told = {"retraining": consider(store, registry, PARAMS, at).said}
+    known = {version.onnx_sha256 or "" for version in load_registry(registry).versions}
+    former = known - {baseline.model.sha256}
+    document = watch_last(store, baseline, alerts, at, asked.out, told, former)
     print(document["summary"])
     return 0
 

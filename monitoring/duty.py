@@ -1,6 +1,6 @@
 """On duty: the predictions of the last hours are checked, and whoever alerts.yaml names is told."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,16 +45,24 @@ def load_alerts(path: Path) -> Alerts:
 
 
 def watch_last(
-    store: Store, baseline: Baseline, alerts: Alerts, as_of: datetime, folder: Path
+    store: Store,
+    baseline: Baseline,
+    alerts: Alerts,
+    as_of: datetime,
+    folder: Path,
+    measures: Mapping[str, str],
+    former: Collection[str],
 ) -> dict[str, Any]:
     """The check of the last hours; beside it in `folder`, named by its window, a report to look at.
+    `measures`: what is done about drift, to be told with it; `former`: models served before.
 
     Raises ArtifactError if the store cannot be read or written, or the folder not written.
     """
-    seen = look(store, Span(as_of - timedelta(hours=alerts.hours), as_of))
+    seen = look(store, Span(as_of - timedelta(hours=alerts.hours), as_of), former)
     report = folder / f"{_named(seen.span)}.html"
     links = alerts.links | {"report": str(report.absolute())}
-    document = tell(store, baseline, seen, as_of, Readers(sorted(alerts.channels), links))
+    readers = Readers(sorted(alerts.channels), links, measures)
+    document = tell(store, baseline, seen, as_of, readers)
     save_json(document, report.with_suffix(".json"))
     # Where there is nothing to show, the check says why.
     with suppress(NothingToShow):

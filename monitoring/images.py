@@ -23,7 +23,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from monitoring.layout import open_store
 from monitoring.references import read_reference
-from monitoring.store import Store
+from monitoring.store import DEFAULT_STORE, Store
 from monitoring.tables import FEEDBACK, PREDICTIONS
 from tasks.artifacts.atomic import replacing_folder
 from tasks.core.errors import ArtifactError, ParamsError, TilthError
@@ -36,10 +36,16 @@ _ENCRYPTED = ".fernet"
 
 
 def why_kept(prediction_id: str, abstained: bool, fraction: float) -> Kept:
-    """Of the rest a sample that depends on the id alone, whose last digits are drawn at random."""
-    if abstained:
-        return "abstained"
-    return "sample" if id_fraction(prediction_id) < fraction else ""
+    """A sample depends on the id alone, whose last digits are drawn at random: abstentions are in
+    it as often as the rest, so that it stands for all."""
+    if id_fraction(prediction_id) < fraction:
+        return "sample"
+    return "abstained" if abstained else ""
+
+
+def images_folder() -> Path:
+    """Where the service keeps them, by the settings that it is given."""
+    return Path(os.environ.get("TILTH_SERVE_FOLDER", "runs/monitoring")) / "images"
 
 
 def load_cipher(reference: str) -> Fernet | None:
@@ -161,9 +167,10 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--store", default="sqlite:///runs/monitoring/store.sqlite")
-    parser.add_argument("--images", type=Path, default=Path("runs/monitoring/images"))
-    parser.add_argument("--key", default="", help="where the Fernet key stands: env: or file:")
+    parser.add_argument("--store", default=os.environ.get("TILTH_SERVE_STORE", DEFAULT_STORE))
+    parser.add_argument("--images", type=Path, default=images_folder())
+    key = os.environ.get("TILTH_SERVE_IMAGE_KEY", "")
+    parser.add_argument("--key", default=key, help="where the Fernet key stands: env: or file:")
     asked = parser.parse_args(argv)
     try:
         store = open_store(asked.store)

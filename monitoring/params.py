@@ -1,7 +1,9 @@
-"""The section `monitoring` of params.yaml: what a check of a window asks and promises."""
+"""The sections of params.yaml that no stage reads: `monitoring`, what a check of a window asks and
+promises, `retrain` and `rollback`, what is done about a model that is no longer good enough."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -62,14 +64,39 @@ class Params(Section):
         return self
 
 
+class Retrain(Section):
+    """`min_new_labels` are asked for, of images that can be taken in and that the champion was not
+    trained on; `cooldown_hours` lie between the beginnings of two trainings."""
+
+    min_new_labels: PositiveInt
+    cooldown_hours: NonNegativeFloat
+
+
+class Rollback(Section):
+    """Of `days` of predictions, those drawn by chance are looked at, if `min_rows` of them and
+    `min_labelled_fraction` have a label; `alpha` is the chance that a champion that is no worse
+    than the previous one is rolled back."""
+
+    days: PositiveFloat
+    min_rows: PositiveInt
+    min_labelled_fraction: Fraction
+    alpha: Level
+
+
 def load_params(path: Path) -> tuple[Params, Run]:
-    """The section `monitoring`, and the one that all share.
+    """The section `monitoring`, and the one that all share. Raises as `load_some` does."""
+    params, run = load_some(path, {"monitoring": Params, "run": Run})
+    return params, run
+
+
+def load_some(path: Path, models: Mapping[str, type[Section]]) -> list[Any]:
+    """Some sections by their models, in order.
 
     Raises ParamsError, one line for each mistake; ArtifactError if there is no such YAML.
     """
     sections = load_yaml(path)
     found, mistakes = [], []
-    for name, model in (("monitoring", Params), ("run", Run)):
+    for name, model in models.items():
         values = sections.get(name) if isinstance(sections, dict) else None
         if values is None:
             mistakes.append(f"{name}: section is missing")
@@ -80,5 +107,4 @@ def load_params(path: Path) -> tuple[Params, Run]:
             mistakes += explain_validation(name, error, values)
     if mistakes:
         raise ParamsError("\n  ".join([f"{path}:", *mistakes]))
-    params, run = found
-    return params, run
+    return found

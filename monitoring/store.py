@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Column, Connection, Table, delete, func, select
+from sqlalchemy import Column, Connection, Select, Table, delete, func, select
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -86,6 +86,10 @@ class Store:
         chosen = select(table).order_by(*table.primary_key)
         for name, value in equal.items():
             chosen = chosen.where(table.c[name] == value)
+        return self.select(chosen)
+
+    def select(self, chosen: Select[Any]) -> list[dict[str, Any]]:
+        """What a query of ours gives. Raises ArtifactError."""
         with self._writing() as connection:
             return [dict(row) for row in connection.execute(chosen).mappings()]
 
@@ -115,8 +119,7 @@ class Store:
             .outerjoin(FEEDBACK, FEEDBACK.c.prediction_id == PREDICTIONS.c.prediction_id)
             .where(at >= to_micros(start), at < to_micros(end))
         )
-        with self._writing() as connection:
-            rows = [_watched(dict(row)) for row in connection.execute(chosen).mappings()]
+        rows = [_watched(row) for row in self.select(chosen)]
         return to_frame(tabulate(rows), self._url.render_as_string())
 
     def delete_old(self, before: datetime, keep_rows: int) -> int:

@@ -31,7 +31,8 @@ REQUESTS = Table(
     Column("num_images", Integer, nullable=False),
 )
 # `seconds`: from the arrival of the request to the prediction. `refused`: "" or the gate's code.
-# `kept`: why its image was kept (`sample`, `abstained`), or "". `metadata`: a JSON object.
+# `kept`: why its image was kept (`sample`, drawn by chance, else `abstained`), or "".
+# `metadata`: a JSON object.
 PREDICTIONS = Table(
     "predictions",
     METADATA,
@@ -83,6 +84,13 @@ EPISODES = Table(
     Column("state", String, nullable=False),
     Column("opened_at", BigInteger, nullable=False, index=True),
     Column("changed_at", BigInteger, nullable=False, index=True),
+    Column("document", Text, nullable=False),
+)
+# A retraining that drift began: when, and on how many new labels (JSON).
+RETRAININGS = Table(
+    "retrainings",
+    METADATA,
+    Column("begun_at", BigInteger, primary_key=True),
     Column("document", Text, nullable=False),
 )
 # What is to be told to a channel: the outbox.

@@ -61,6 +61,12 @@ def _is_due(kept: Kept, now: datetime) -> bool:
     return not is_silenced and not was_told
 
 
+def is_about_the_model(news: News) -> bool:
+    """Whether another model may help: not against broken data, nor when it is over."""
+    kinds = {one.episode.kind for one in news.episodes}
+    return news.state != "resolved" and bool(kinds & {"drift", "accuracy"})
+
+
 def compose(
     news: News,
     document: Mapping[str, Any],

@@ -7,8 +7,9 @@ watched before changes nothing.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,7 +21,7 @@ from monitoring.kept import Kept, load_episodes, moment, save_episodes
 from monitoring.outbox import lay_down
 from monitoring.store import Store, to_micros
 from monitoring.tables import CHECKS
-from monitoring.telling import Span, compose, find_examples, find_news
+from monitoring.telling import Span, compose, find_examples, find_news, is_about_the_model
 
 
 class Seen(NamedTuple):
@@ -31,27 +32,35 @@ class Seen(NamedTuple):
 
 
 class Readers(NamedTuple):
-    """Whom to tell, by the names of channels, and where they read on, by name."""
+    """Whom to tell, by the names of channels, where they read on, by name, and what is done about
+    it, by name, while it lasts."""
 
     channels: Sequence[str]
     links: Mapping[str, str]
+    measures: Mapping[str, str] = MappingProxyType({})
 
 
 def watch(
-    store: Store, baseline: Baseline, span: Span, as_of: datetime, readers: Readers
+    store: Store,
+    baseline: Baseline,
+    span: Span,
+    as_of: datetime,
+    readers: Readers,
+    former: Collection[str] = (),
 ) -> dict[str, Any]:
     """The check of the predictions of a span, together with those before it that were too few.
+    `former`: models that were served before, by their sha256 (`load_watched`).
 
     Raises ArtifactError if the store cannot be read or written.
     """
-    return tell(store, baseline, look(store, span), as_of, readers)
+    return tell(store, baseline, look(store, span, former), as_of, readers)
 
 
-def look(store: Store, span: Span) -> Seen:
+def look(store: Store, span: Span, former: Collection[str] = ()) -> Seen:
     """The predictions of a span, together with those before it that were too few. Raises
     ArtifactError."""
     span = with_those_that_waited(store, span)
-    return Seen(span, store.load_window(span.start, span.end))
+    return Seen(span, load_watched(store, span, former))
 
 
 def tell(
@@ -69,6 +78,8 @@ def tell(
     after = {kind: _keep(before.get(kind), one, span) for kind, one in advanced.items()}
     for news in find_news(before, after.values(), as_of):
         alert = compose(news, document, span, find_examples(baseline, window), readers.links)
+        if is_about_the_model(news):
+            alert = alert._replace(facts={**alert.facts, **readers.measures})
         occasion = f"reminder {as_of:%Y-%m-%d}" if news.state == "reminder" else news.state
         lay_down(store, alert, occasion, readers.channels, as_of)
         told = {one.episode.kind: one._replace(told_at=to_micros(as_of)) for one in news.episodes}
@@ -77,6 +88,15 @@ def tell(
     save_episodes(store, after.values(), passed, as_of)
     store.save(CHECKS, [check])
     return document
+
+
+def load_watched(store: Store, span: Span, former: Collection[str]) -> pd.DataFrame:
+    """Predictions of a span without those of former models, where another has taken over: what they
+    said is past. If they alone were asked, nobody has, and the check shall say so. Raises
+    ArtifactError."""
+    window = store.load_window(span.start, span.end)
+    is_past_N = window["model_sha256"].isin(list(former))
+    return window if is_past_N.all() else window[~is_past_N].reset_index(drop=True)
 
 
 def with_those_that_waited(store: Store, span: Span) -> Span:

@@ -27,7 +27,6 @@ INDEX_COLUMNS = [
 
 
 class Params(Section):
-    snapshot: Annotated[str, Field(min_length=1)]
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
     keep_metadata: bool
     shard_bytes: Annotated[int, Field(ge=100_000)]

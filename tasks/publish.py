@@ -20,6 +20,7 @@ from tasks.artifacts.atomic import replacing_folder
 from tasks.artifacts.documents import load_json, save_json
 from tasks.artifacts.models import load_classifier
 from tasks.artifacts.registry import REGISTRY, Registry, Version, load_registry, save_registry
+from tasks.artifacts.snapshots import SNAPSHOT, load_snapshot
 from tasks.core.errors import ArtifactError, VerdictError
 from tasks.core.thresholds import Servable
 from tasks.fingerprint import content_hash
@@ -137,12 +138,15 @@ def _register(
     metrics = load_json(EVALUATED)["metrics"]
     number = registry.next_number() if known is None else known.version
     head = run("git", "rev-parse", "HEAD").strip()
+    taken = load_snapshot(SNAPSHOT)
     version = Version(
         version=number,
         sha256=weights,
         onnx_sha256=exported,
         md5=md5,
         commit=head if known is None else known.commit,
+        snapshot=taken.name if known is None else known.snapshot,
+        taken_at=taken.taken_at if known is None else known.taken_at,
         classes=load_classifier(WEIGHTS)[1].classes,
         metrics={name: one["value"] for name, one in metrics.items()},
     )

@@ -11,7 +11,10 @@ from tasks.core.errors import ArtifactError, TilthError
 from tasks.telemetry import TELEMETRY_OFF
 
 CHAMPION, RECORD = Path("models/champion"), Path("models/champion.dvc")
-_COMMITTED = ("params.yaml", "dvc.yaml", "dvc.lock", "decisions", "metrics", "models", "data")
+_COMMITTED = (
+    *("params.yaml", "snapshot.yaml", "dvc.yaml", "dvc.lock"),
+    *("decisions", "metrics", "models", "data"),
+)
 
 
 def exit_status(action: Callable[[], str]) -> int:

@@ -61,7 +61,8 @@ def missing_inputs(root: Path, stage: str) -> tuple[str, ...]:
 
     `--allow-missing` takes an absent input for unchanged. A whole `dvc repro` compares it with
     what the stage above has recorded, but with `--single-item` DVC knows of no stage above, and
-    would skip a stage whose input has changed. So these have to be fetched first.
+    would skip a stage whose input has changed, even one that never ran. So these have to be fetched
+    first.
     """
     lock = root / "dvc.lock"
     _await_rest(lock)
@@ -69,15 +70,16 @@ def missing_inputs(root: Path, stage: str) -> tuple[str, ...]:
     written = {
         out["path"]: out.get("md5") for entry in recorded.values() for out in entry.get("outs", [])
     }
+    known = {dep["path"]: dep.get("md5") for dep in recorded.get(stage, {}).get("deps", [])}
+    declared = (_load(root / "dvc.yaml").get("stages") or {}).get(stage, {}).get("deps", [])
     missing: list[str] = []
-    for dep in recorded.get(stage, {}).get("deps", []):
-        path = dep["path"]
+    for path in [*known, *(path for path in declared if path not in known)]:
         if (root / path).exists():
             continue
         for out in _load(root / f"{path}.dvc").get("outs", []):
             written[path] = out.get("md5")
         inside = any(path.startswith(f"{out}/") for out in written)
-        if inside or (path in written and written[path] != dep.get("md5")):
+        if inside or (path in written and written[path] != known.get(path)):
             missing.append(path)
     return tuple(missing)
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.artifacts.documents import load_yaml, save_json
+from tasks.artifacts.snapshots import SNAPSHOT, load_snapshot
 from tasks.core.errors import ParamsError
 from tasks.core.params import Run, Section, explain_validation, find_overlooked
 from tasks.fingerprint import MODEL_LIBRARIES, library_versions
@@ -18,8 +19,9 @@ from tasks.fingerprint import MODEL_LIBRARIES, library_versions
 PARAMS, GRAPH = Path("params.yaml"), Path("dvc.yaml")
 _CHECKED = Path(".cache/params-checked")
 _ROOMS = ("tasks", "expectations", "pages", "monitoring")
-# Sections that no stage reads: a project of stages alone may do without.
-_BESIDES = ("monitoring",)
+# Sections that no stage reads, and their models in monitoring/params.py: a project of stages alone
+# may do without.
+_BESIDES = {"monitoring": "Params", "retrain": "Retrain", "rollback": "Rollback"}
 
 
 def load_sections() -> dict[str, Any]:
@@ -38,7 +40,7 @@ def load_sections() -> dict[str, Any]:
 
 
 def check_sections(sections: dict[str, Any]) -> None:
-    """Checks every section against the `Params` of its stage.
+    """Checks every section against the `Params` of its stage, and snapshot.yaml beside them.
 
     One that fitted is remembered until it, the code or a library changes: to check it takes the
     import of its stage, and all of them together take seconds.
@@ -63,6 +65,8 @@ def check_sections(sections: dict[str, Any]) -> None:
         save_json(fitted, _CHECKED)
     if mistakes:
         raise ParamsError("\n  ".join([f"{PARAMS}:", *mistakes]))
+    if SNAPSHOT.is_file():
+        load_snapshot(SNAPSHOT)
 
 
 def _stages() -> list[str]:
@@ -76,13 +80,18 @@ def _stages() -> list[str]:
 def _mistakes(name: str, sections: dict[str, Any]) -> list[str]:
     if name not in sections:
         return [f"{name}: section is missing"]
-    module = f"{name}.params" if name in _BESIDES else f"tasks.{name}"
-    model: type[Section] = Run if name == "run" else importlib.import_module(module).Params
     try:
-        model.model_validate(sections[name])
+        _model(name).model_validate(sections[name])
     except ValidationError as error:
         return explain_validation(name, error, sections[name])
     return find_overlooked(sections[name], name)
+
+
+def _model(name: str) -> type[Section]:
+    if name == "run":
+        return Run
+    module = "monitoring.params" if name in _BESIDES else f"tasks.{name}"
+    return getattr(importlib.import_module(module), _BESIDES.get(name, "Params"))
 
 
 def _remembered() -> dict[str, str]:

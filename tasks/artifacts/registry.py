@@ -18,13 +18,17 @@ NO_CHAMPION = "NONE"
 
 class Version(Section):
     """`sha256` is of the weights, `md5` what DVC calls the champion's folder, `commit` the one that
-    it was published from. The last three are None in what was published before they were kept."""
+    it was published from, `snapshot` the data that it was trained on, `taken_at` the moment until
+    which labels of production are in it. They are None in what was published before they were kept.
+    """
 
     version: int
     sha256: str
     onnx_sha256: str | None = None
     md5: str | None = None
     commit: str | None = None
+    snapshot: str | None = None
+    taken_at: str | None = None
     classes: list[str]
     metrics: dict[str, float]
     rolled_back: bool = False

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.end_to_end.checkout import Checkout, ran
+from tests.end_to_end.checkout import Checkout, ran, succeeded
 from tests.end_to_end.conftest import Copy
 from tests.end_to_end.pictures import (
     SECRET,
@@ -109,7 +109,7 @@ def test_a_new_picture_is_taken_in_with_the_next_snapshot(
     picture = (newcomer.around / "My Pictures/circle/alpha.PNG").read_bytes()
     Path(name.decode("utf-8", "surrogateescape")).write_bytes(picture)
     assert ran(copy.dvc("repro", "validate")) == set()
-    copy.set_params({"ingest.snapshot": "second"})
+    succeeded(copy.module("tasks.snapshot", "second"))
     assert ran(copy.dvc("repro", "clean")) == {"ingest", "validate", "clean"}
     after = copy.table("data/raw/index.parquet")
     assert len(after) == len(before) + 1

@@ -30,7 +30,7 @@ WRONG_PARAMS = {
     "split.val_fraction": (0.9, "together must leave some train rows"),
     "promote.value": ({"balanced_acuracy": 0.5}, "promote.value.balanced_acuracy"),
     "clean.classes": ({"size": "x"}, "clean.classes.size: DVC's run cache overlooks the name"),
-    "ingest.snapshot": (1, "ingest.snapshot: Input should be a valid string (given: 1)"),
+    "ingest.snapshot": ("first", "ingest.snapshot: Extra inputs are not permitted"),
 }
 
 

@@ -13,12 +13,18 @@ ROOT = Path(__file__).parents[2]
 CODE = (
     "flows",
     "tasks/__init__.py",
+    "tasks/artifacts/__init__.py",
+    "tasks/artifacts/atomic.py",
+    "tasks/artifacts/documents.py",
+    "tasks/artifacts/registry.py",
     "tasks/children.py",
+    "tasks/releasing.py",
     "tasks/reproduce.py",
     "tasks/telemetry.py",
     "tasks/core/__init__.py",
     "tasks/core/errors.py",
     "tasks/core/lifetime.py",
+    "tasks/core/params.py",
     "prefect.yaml",
 )
 CHECK = """

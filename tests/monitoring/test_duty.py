@@ -56,6 +56,7 @@ def test_drift_is_watched_delivered_silenced_and_over(duty, capsys, monkeypatch)
     alert = json.loads(request.partition(b"\r\n\r\n")[2])
     assert alert["title"].startswith("Drift")
     assert alert["links"]["what to do"] == "https://example.org/drift"
+    assert alert["facts"]["retraining"].startswith("takes in no labels of production")
     report = Path(alert["links"]["report"])
     assert report.is_file() and report.with_suffix(".json").is_file()
     assert main(["silence", alert["fingerprint"], "--hours", "48"]) == 0

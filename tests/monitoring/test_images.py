@@ -21,6 +21,10 @@ def test_the_sample_is_uniform_and_the_same_whenever_asked():
     assert {why_kept(one, True, 0.0) for one in ids[:9]} == {"abstained"}
     assert {why_kept(one, False, 0.0) for one in ids} == {""}
     assert {why_kept(one, False, 1.0) for one in ids} == {"sample"}
+    # Whether the model is unsure has no say in who is drawn.
+    assert [why_kept(one, True, 0.05) == "sample" for one in ids] == [
+        one == "sample" for one in chosen
+    ]
 
 
 def test_with_a_key_nothing_readable_is_on_disk(tmp_path, monkeypatch):

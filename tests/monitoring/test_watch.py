@@ -159,6 +159,36 @@ def test_what_waits_for_rows_is_judged_with_what_comes_next(store):
     assert alone["window"]["num_rows"] == 150
 
 
+def test_what_is_done_about_drift_is_told_as_long_as_it_lasts(store):
+    readers = READERS._replace(measures={"retraining": "needs labels"})
+    for day in (0, 1, 5, 6, 7):
+        span = fill(store, day, **(DRIFTED if day < 2 else {}))
+        watch(store, BASELINE, span, span.end, readers)
+    span = fill(store, 8, count=0)
+    watch(store, BASELINE, span, span.end, readers)
+    alerts = [json.loads(row["document"]) for row in store.load(DELIVERIES, channel="mail")]
+    told = {(one["title"][:5], one["state"]): "retraining" in one["facts"] for one in alerts}
+    assert told == {
+        ("Drift", "firing"): True,
+        ("Drift", "reminder"): True,
+        ("Drift", "resolved"): False,
+        ("The d", "firing"): False,
+    }
+
+
+def test_what_former_models_said_is_past_where_another_has_taken_over(store):
+    old = "0" * 64
+    fill(store, 0, count=200, model_sha256=old)
+    span = fill(store, 1, count=150)
+    joined = span._replace(start=NOON - DAY)
+    assert watch(store, BASELINE, joined, joined.end, READERS)["verdict"] == "incident"
+    document = watch(store, BASELINE, joined, joined.end, READERS, {old})
+    assert document["verdict"] != "incident" and document["window"]["num_rows"] == 150
+    alone = Span(NOON - DAY, NOON + timedelta(seconds=1))
+    document = watch(store, BASELINE, alone, alone.end, READERS, {old})
+    assert [breach["rule"] for breach in document["breaches"]] == ["model"]
+
+
 def test_broken_data_fires_at_once_and_is_another_thing_than_drift(store):
     assert live(store, 0, count=0) == "incident"
     assert told(store) == ["firing"]

@@ -34,7 +34,7 @@ def jpeg(number: int, exif: bool = False) -> bytes:
 
 
 def params(sources: dict, **changed) -> Params:
-    values = {"snapshot": "first", "keep_metadata": False, "shard_bytes": 100_000, **changed}
+    values = {"keep_metadata": False, "shard_bytes": 100_000, **changed}
     return Params.model_validate({**values, "sources": sources})
 
 
@@ -243,7 +243,6 @@ def test_a_source_that_cannot_be_read_stops_the_run(root, tmp_path):
 
 
 GOOD = {
-    "snapshot": "a",
     "keep_metadata": False,
     "shard_bytes": 100_000,
     "sources": {"d": {"type": "digits"}},
@@ -252,7 +251,7 @@ GOOD = {
 
 @pytest.mark.parametrize(
     "changed",
-    [{"shard_bytes": 10}, {"snapshot": ""}, {"snapshot": 1}, {"sources": {}}, {"more": 1}],
+    [{"shard_bytes": 10}, {"sources": {}}, {"more": 1}],
 )
 def test_other_params_are_refused(changed):
     Params.model_validate(GOOD)

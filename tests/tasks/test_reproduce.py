@@ -138,6 +138,14 @@ def test_an_absent_input_that_has_changed_is_no_reason_to_skip(clone: Path) -> N
     assert (clone / "second.out").read_text() == "two"
 
 
+def test_an_absent_input_of_a_stage_that_never_ran_here_is_fetched(clone: Path) -> None:
+    graph = (clone / "dvc.yaml").read_text()
+    (clone / "dvc.yaml").write_text(f"{graph}  third: {{cmd: cat first.out, deps: [first.out]}}\n")
+    assert missing_inputs(clone, "third") == ("first.out",)
+    (clone / "first.out").write_text("")
+    assert missing_inputs(clone, "third") == ()
+
+
 def test_an_absent_input_that_is_the_same_is_not_fetched(clone: Path) -> None:
     (clone / "source").write_text("one")
     assert run(clone, "first") == ("Completed", "ran")

@@ -16,6 +16,7 @@ CODE = (
     "artifacts/__init__.py",
     "artifacts/atomic.py",
     "artifacts/documents.py",
+    "artifacts/snapshots.py",
     "core/__init__.py",
     "core/errors.py",
     "core/params.py",
@@ -102,6 +103,15 @@ def test_a_mistake_is_told_each_time_and_what_fits_beside_it_is_remembered(proje
     assert second[:1] == ["imported tasks.reap"]
     assert second[1:] == first[2:]
     assert [line.split(":")[0] for line in second[2:]] == ["  reap.rows", "  reap.rwos"]
+
+
+def test_a_mistake_in_the_snapshot_beside_them_is_told(project: Path) -> None:
+    path = project / "snapshot.yaml"
+    path.write_text("name: first\ntaken_at: null\n")
+    assert check(project) == []
+    path.write_text("name: 1\ntaken_at: null\n")
+    said = ["snapshot.yaml:", "  snapshot.name: Input should be a valid string (given: 1)"]
+    assert check(project) == said
 
 
 def test_a_section_without_a_stage_and_a_stage_without_a_section_are_told(project: Path) -> None:

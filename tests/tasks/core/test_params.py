@@ -73,7 +73,6 @@ def test_the_kind_of_a_source_is_no_part_of_where_a_mistake_is():
     from tasks.ingest import Params
 
     values = {
-        "snapshot": "first",
         "sources": {"digits": {"type": "digits", "fault": 1}},
         "keep_metadata": False,
         "shard_bytes": 1_000_000,

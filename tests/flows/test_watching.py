@@ -27,7 +27,7 @@ def published(project, monkeypatch) -> Path:  # noqa: F811
 
 @pytest.mark.slow
 def test_drift_fires_once_and_is_told(published, prefect_api, monkeypatch):
-    from flows.monitoring import monitoring
+    from flows.watching import monitoring
 
     sha256 = hashlib.sha256((published / "classifier.onnx").read_bytes()).hexdigest()
     store = Store(parse_store(DEFAULT_STORE))
@@ -45,7 +45,7 @@ def test_drift_fires_once_and_is_told(published, prefect_api, monkeypatch):
 
 
 def test_without_a_champion_there_is_nothing_to_watch(published, prefect_api):
-    from flows.monitoring import delivery, monitoring
+    from flows.watching import delivery, monitoring
 
     for path in published.iterdir():
         path.unlink()
@@ -55,8 +55,8 @@ def test_without_a_champion_there_is_nothing_to_watch(published, prefect_api):
 
 
 def test_a_broken_file_of_alerts_fails_the_flow_with_its_reason(published, prefect_api):
-    from flows.monitoring import monitoring
     from flows.run import FlowFailed
+    from flows.watching import monitoring
 
     Path("alerts.yaml").write_text("hours: -1\n")
     with pytest.raises(FlowFailed, match=r"alerts\.hours: Input should be greater than 0"):
