@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import unicodedata
 from typing import Any
 
@@ -70,6 +71,11 @@ def _shown_float(value: float) -> str:
 def shorten(text: str, length: int) -> str:
     """Cut a text to at most `length` characters, the last of them an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def is_local(address: str) -> bool:
+    """Whether an address leads to a place of the same site, and can be nothing else."""
+    return re.fullmatch(r"(/\w[\w.-]*)*/?(\?\w+=\w+)?(#[\w-]+)?", address, re.ASCII) is not None
 
 
 def abridge(text: str) -> str:
