@@ -160,8 +160,8 @@ def _dots(scales: _Scales, moments: Sequence[Moment]) -> list[Dot]:
         high = one.value if one.high is None else one.high
         interval = f" ({shown(low)} to {shown(high)})" if low < high else ""
         text = f"{_written(one.at)}: {shown(one.value)}{interval}"
-        heights = [scales.down(value) for value in (one.value, high, low)]
-        dots.append(Dot(scales.percent(one.at), *heights, text, one.is_marked))
+        y, top, bottom = (scales.down(value) for value in (one.value, high, low))
+        dots.append(Dot(scales.percent(one.at), y, top, bottom, text, one.is_marked))
     return dots
 
 
