@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Table, create_engine, delete, event, func, select
+from sqlalchemy import Connection, Select, Table, create_engine, delete, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -87,6 +87,10 @@ class Store:
         chosen = select(table).order_by(*table.primary_key)
         for name, value in equal.items():
             chosen = chosen.where(table.c[name] == value)
+        return self.query(chosen)
+
+    def query(self, chosen: Select[Any]) -> list[dict[str, Any]]:
+        """The rows of a select. Raises ArtifactError."""
         with self._writing() as connection:
             return [dict(row) for row in connection.execute(chosen).mappings()]
 

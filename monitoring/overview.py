@@ -1,0 +1,189 @@
+"""What the store has to say of the last days, for people to look at.
+
+Counts are made by the database, over the days that are shown: time follows these and not the
+history. What stands in checks and episodes may have been written by others, and is read as such:
+what is none is left out and counted.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import ColumnElement, Table, case, func, select
+
+from monitoring.episodes import TITLES
+from monitoring.kept import answered, kept_of
+from monitoring.store import Store
+from monitoring.tables import CHECKS, DELIVERIES, EPISODES, PREDICTIONS
+from monitoring.traffic import (
+    MICROS,
+    Days,
+    count_by_slot,
+    count_classes,
+    count_refusals,
+    days_before,
+    measure_accuracy,
+    to_seconds,
+    within,
+)
+
+_MOST_CHECKS, _MOST_EPISODES = 1000, 20
+
+
+class _Seen(BaseModel):
+    """Of what others may have written only what is shown."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class Family(_Seen):
+    effect: float
+    adjusted: float
+    shows: bool = False
+
+
+class Estimate(_Seen):
+    value: float
+    low: float
+    high: float
+    unreliable: bool = False
+
+
+class Accuracy(_Seen):
+    expected: Estimate | None
+
+
+class Judged(_Seen):
+    alpha: float
+    floors: dict[str, float]
+
+
+class Window(_Seen):
+    num_rows: int
+
+
+class Check(_Seen):
+    """A document of monitoring/check.py."""
+
+    verdict: str
+    summary: str
+    window: Window
+    params: Judged
+    families: dict[str, Family] | None
+    accuracy: Accuracy
+    examples: list[str] = Field(default_factory=list)
+
+
+def look_back(store: Store, now: datetime, num_days: int) -> dict[str, Any]:
+    """Plain values, for `pages/dashboard.py`; moments are seconds since 1970.
+
+    Raises ArtifactError if the store cannot be read.
+    """
+    days = days_before(now, num_days)
+    checks, num_unread = _checks(store, days)
+    return {
+        "start": to_seconds(days.start),
+        "end": to_seconds(days.end),
+        "num_days": num_days,
+        "slot_seconds": days.slot_seconds,
+        "traffic": count_by_slot(store, days),
+        "refusals": count_refusals(store, days),
+        "classes": count_classes(store, days),
+        "measured": measure_accuracy(store, days),
+        "checks": checks,
+        "num_unread": num_unread,
+        "last_checked_at": _last_check(store),
+        "episodes": _episodes(store, days),
+        "deliveries": _deliveries(store, days),
+    }
+
+
+def kept_of_window(store: Store, check: Mapping[str, Any], most: int) -> list[str]:
+    """Ids of predictions of a check's window whose image was kept, newest first; `check`: one of
+    those that `look_back` gives. Raises ArtifactError."""
+    at = PREDICTIONS.c.predicted_at
+    start, end = (round(check[name] * MICROS) for name in ("start", "end"))
+    chosen = (
+        select(PREDICTIONS.c.prediction_id)
+        .where(at >= start, at < end, PREDICTIONS.c.kept != "")
+        .order_by(at.desc())
+        .limit(most)
+    )
+    return [row["prediction_id"] for row in store.query(chosen)]
+
+
+def _checks(store: Store, days: Days) -> tuple[list[dict[str, Any]], int]:
+    """Checks of these days in order, and how many are none."""
+    found = _newest(store, CHECKS, CHECKS.c.checked_at, days, _MOST_CHECKS)
+    checks, num_unread = [], 0
+    for row in reversed(found):
+        try:
+            check = Check.model_validate_json(row["document"])
+        except ValidationError:
+            num_unread += 1
+            continue
+        times = {"start": "window_start", "end": "window_end", "at": "checked_at"}
+        checks.append(
+            {name: to_seconds(row[column]) for name, column in times.items()}
+            | {"model_sha256": row["model_sha256"], **check.model_dump()}
+        )
+    return checks, num_unread
+
+
+def _newest(
+    store: Store, table: Table, at: ColumnElement[int], days: Days, most: int
+) -> list[dict[str, Any]]:
+    return store.query(select(table).where(*within(at, days)).order_by(at.desc()).limit(most))
+
+
+def _last_check(store: Store) -> float | None:
+    """However long ago."""
+    ((last,),) = (row.values() for row in store.query(select(func.max(CHECKS.c.checked_at))))
+    return None if last is None else to_seconds(last)
+
+
+def _episodes(store: Store, days: Days) -> list[dict[str, Any]]:
+    """Those that last, however old, then those that changed in these days; newest first."""
+    lasting = EPISODES.c.state.in_(("pending", "firing"))
+    changed = EPISODES.c.changed_at
+    chosen = (
+        select(EPISODES)
+        .where(lasting | (changed >= days.start))
+        .order_by(case((lasting, 0), else_=1), changed.desc())
+        .limit(_MOST_EPISODES)
+    )
+    return [told for row in store.query(chosen) if (told := _episode(store, row)) is not None]
+
+
+def _episode(store: Store, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        kept = answered(store, kept_of(row))
+        title = TITLES[kept.episode.kind]
+        moments = {
+            name: None if (micros := getattr(kept, name)) is None else to_seconds(int(micros))
+            for name in ("told_at", "silenced_until", "acknowledged_at")
+        }
+    except (KeyError, TypeError, ValueError):
+        return None
+    return {
+        "title": title,
+        "kind": kept.episode.kind,
+        "fingerprint": row["fingerprint"],
+        "state": row["state"],
+        "opened_at": to_seconds(row["opened_at"]),
+        "changed_at": to_seconds(row["changed_at"]),
+        "num_alarms": kept.episode.num_alarms,
+        "acknowledged_by": kept.acknowledged_by or "",
+        **moments,
+    }
+
+
+def _deliveries(store: Store, days: Days) -> dict[str, int]:
+    """Alerts by what became of them."""
+    chosen = (
+        select(DELIVERIES.c.state, func.count().label("count"))
+        .where(DELIVERIES.c.due_at >= days.start)
+        .group_by(DELIVERIES.c.state)
+    )
+    return {row["state"]: row["count"] for row in store.query(chosen)}
