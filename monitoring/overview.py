@@ -99,18 +99,25 @@ def look_back(store: Store, now: datetime, num_days: int) -> dict[str, Any]:
     }
 
 
-def kept_of_window(store: Store, check: Mapping[str, Any], most: int) -> list[str]:
-    """Ids of predictions of a check's window whose image was kept, newest first; `check`: one of
-    those that `look_back` gives. Raises ArtifactError."""
-    at = PREDICTIONS.c.predicted_at
-    start, end = (round(check[name] * MICROS) for name in ("start", "end"))
-    chosen = (
-        select(PREDICTIONS.c.prediction_id)
-        .where(at >= start, at < end, PREDICTIONS.c.kept != "")
+def find_examples(store: Store, check: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+    """Predictions of a check's window to look at, the farthest from the reference first, then those
+    whose image was kept, newest first. `check`: one of those that `look_back` gives.
+
+    Raises ArtifactError if the store cannot be read.
+    """
+    at, name = PREDICTIONS.c.predicted_at, PREDICTIONS.c.prediction_id
+    start, end = (round(check[moment] * MICROS) for moment in ("start", "end"))
+    described = select(name, PREDICTIONS.c.predicted, PREDICTIONS.c.abstained)
+    far = {row["prediction_id"]: row for row in store.query(
+        described.where(name.in_(check["examples"][:most]))
+    )}  # fmt: skip
+    kept = store.query(
+        described.where(at >= start, at < end, PREDICTIONS.c.kept != "", name.not_in(list(far)))
         .order_by(at.desc())
-        .limit(most)
+        .limit(most - len(far))
     )
-    return [row["prediction_id"] for row in store.query(chosen)]
+    in_order = [far[one] for one in check["examples"] if one in far]
+    return [row | {"is_far": row["prediction_id"] in far} for row in [*in_order, *kept]]
 
 
 def _checks(store: Store, days: Days) -> tuple[list[dict[str, Any]], int]:

@@ -22,18 +22,19 @@ from pages.charts import (
     drawable,
     value_ticks,
 )
-from pages.text import shown
+from pages.text import shown, written_moment
 
 _HOUR, _DAY = 3600, 86_400
 _STEPS = (
     *(hours * _HOUR for hours in (1, 2, 3, 6, 12)),
     *(days * _DAY for days in (1, 2, 5, 10, 30, 90, 365)),
 )
-_MOST_TICKS = 6
+_MOST_TICKS = 7
 
 
 class Dot(NamedTuple):
-    """A moment: its place in per cent and pixels, where its interval ends, and what it says."""
+    """A moment: its place in per cent and pixels, where its interval ends if it stands alone, and
+    what it says."""
 
     x: float
     y: float
@@ -159,14 +160,16 @@ def _dots(scales: _Scales, moments: Sequence[Moment]) -> list[Dot]:
         low = one.value if one.low is None else one.low
         high = one.value if one.high is None else one.high
         interval = f" ({shown(low)} to {shown(high)})" if low < high else ""
-        text = f"{_written(one.at)}: {shown(one.value)}{interval}"
-        y, top, bottom = (scales.down(value) for value in (one.value, high, low))
+        text = f"{written_moment(one.at)}: {shown(one.value)}{interval}"
+        # Elsewhere the band shows it.
+        ends = (high, low) if is_alone else (one.value, one.value)
+        y, top, bottom = (scales.down(value) for value in (one.value, *ends))
         dots.append(Dot(scales.percent(one.at), y, top, bottom, text, one.is_marked))
     return dots
 
 
 def time_ticks(start: float, end: float) -> list[tuple[float, str]]:
-    """Round times in UTC, at most six or so, each written out: days by date, others by the hour."""
+    """Round times in UTC, about seven at most, written out: days by date, others by the hour."""
     step = next((one for one in _STEPS if (end - start) / one <= _MOST_TICKS), _STEPS[-1])
     first = -int(-start // step)
     places = range(first, int(end // step) + 1)
@@ -176,7 +179,3 @@ def time_ticks(start: float, end: float) -> list[tuple[float, str]]:
 def _tick(at: float) -> str:
     moment = datetime.fromtimestamp(at, UTC)
     return f"{moment.day} {moment:%b}" if at % _DAY == 0 else f"{moment:%H:%M}"
-
-
-def _written(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
 """A store with a past: days of traffic with feedback, each day watched as it is in production."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,7 +60,7 @@ def a_day(end: datetime, seed: int, count: int = 240, **changed: Any) -> list[di
     return records
 
 
-def _truth(one: dict[str, Any], rng: np.random.Generator) -> str:
+def _truth(one: Mapping[Any, Any], rng: np.random.Generator) -> str:
     """As often the predicted class as the model is sure of it."""
     return one["predicted"] if rng.random() < max(one["probabilities"]) else "something else"
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.postgresql import running_postgresql
 from monitoring.kept import acknowledge, load_episodes, silence
-from monitoring.overview import kept_of_window, look_back
+from monitoring.overview import find_examples, look_back
 from monitoring.store import Store, parse_store, to_micros
 from monitoring.tables import CHECKS, EPISODES
 from tests.monitoring.history import DAY, DRIFTED, live
@@ -44,8 +44,18 @@ def test_checks_come_in_order_with_their_thresholds_and_examples(drifted):
     assert last["accuracy"]["expected"]["unreliable"]
     assert len(last["examples"]) == 5
     assert shown["last_checked_at"] == NOON.timestamp()
-    kept = kept_of_window(drifted, last, 4)
-    assert len(kept) == 4 and set(kept) <= {f"{4:016x}{n:016x}" for n in range(240)}
+
+
+def test_examples_are_the_farthest_and_then_what_was_kept_of_that_window(drifted):
+    last = look_back(drifted, NOON + timedelta(hours=1), 7)["checks"][-1]
+    found = find_examples(drifted, last, 8)
+    assert [one["prediction_id"] for one in found[:5]] == last["examples"]
+    assert [one["is_far"] for one in found] == [True] * 5 + [False] * 3
+    assert all(one["prediction_id"].startswith(f"{4:016x}") for one in found)
+    assert len({one["prediction_id"] for one in found}) == 8
+    # Ids that nobody has here, as of a model that is served elsewhere.
+    strange = find_examples(drifted, last | {"examples": ["../../etc/passwd"]}, 3)
+    assert [one["is_far"] for one in strange] == [False] * 3
 
 
 def test_only_the_days_asked_for_are_shown(drifted):

@@ -42,10 +42,12 @@ def test_an_interval_goes_round_its_value_and_a_mark_is_kept():
     moments = [Moment(START + HOUR * n, 0.5, 0.4, 0.7, n == 1) for n in range(3)]
     chart = trend_chart(a_trend(*moments, limits={"floor": 0.9}, is_from_zero=False))
     assert chart is not None
-    assert all(dot.top < dot.y < dot.bottom for dot in chart.dots[0])
+    assert all(dot.top == dot.y == dot.bottom for dot in chart.dots[0])
     assert [dot.is_marked for dot in chart.dots[0]] == [False, True, False]
     assert chart.dots[0][0].text.endswith("0.5 (0.4 to 0.7)")
     assert chart.runs[0].band.count(",") == 6
+    alone = trend_chart(a_trend(moments[1]))
+    assert alone is not None and alone.dots[0][0].top < alone.dots[0][0].y < alone.dots[0][0].bottom
     (limit,) = chart.limits
     assert limit.text == "0.9" and PLOT_TOP <= limit.y < min(dot.top for dot in chart.dots[0])
 
