@@ -5,35 +5,20 @@ import re
 import socket
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from html import unescape
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from benchmarks.served import Server, serving
+from benchmarks.served import serving
 from monitoring.kept import load_episodes
-from monitoring.store import Store, parse_store, to_micros
-from monitoring.tables import CHECKS, EPISODES
-from tasks.artifacts.documents import load_json, save_json
+from monitoring.tables import CHECKS
 from tests.monitoring.history import DRIFTED, live
-from tests.monitoring.records import START, record
 from tests.serving.champions import make_onnx, png, publish
+from tests.serving.watched import NOW, episode_of, images_of, own, store_of, write_as_others_do
 
 KEY = "a-key-of-32-characters-or-so-0001"
 MARKUP = "<script>document.documentElement.dataset.ran=1</script><img src=x onerror=alert(1)>"
-NOW = datetime.now(UTC)
-
-
-def store_of(folder: Path) -> Store:
-    return Store(parse_store(f"sqlite:///{folder}/runs/monitoring/store.sqlite"))
-
-
-def images_of(folder: Path) -> Path:
-    images = folder / "runs/monitoring/images"
-    images.mkdir(parents=True, exist_ok=True)
-    return images
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +41,6 @@ def server(tmp_path_factory):
 def client(server):
     with server.client() as client:
         yield client
-
-
-def own(server: Server) -> dict[str, str]:
-    """What a browser says of a form of the page itself."""
-    return {"Origin": server.address}
-
-
-def episode_of(html: str) -> str:
-    found = re.search(r'name="episode" value="(.*?)"', html)
-    assert found
-    return unescape(found[1])
 
 
 def test_the_page_stands_alone_and_lets_nothing_run(client):
@@ -196,36 +170,11 @@ def test_a_dead_store_is_told_without_its_password(tmp_path):
     assert "hunter2" not in server.log.read_text()
 
 
-def hostile_rows(folder: Path) -> None:
-    """What others may have written: markup wherever there is text, ids that lead elsewhere."""
-    store = store_of(folder)
-    live(store, NOW - timedelta(hours=1), [DRIFTED])
-    ago = (NOW - timedelta(hours=2) - START).total_seconds()
-    store.add([record(n, ago, predicted=MARKUP) for n in range(5)])
-    store.add([record(5, ago, predicted=None, refused=MARKUP)])
-    store.add([record(6, ago, prediction_id="../../../secret")])
-    (check,) = store.load(CHECKS)
-    document = json.loads(check["document"])
-    document |= {"summary": MARKUP, "examples": [MARKUP, "../../../secret", f"{3:032x}"]}
-    document["params"]["floors"][MARKUP] = 0.1
-    store.save(CHECKS, [check | {"document": json.dumps(document), "model_sha256": MARKUP}])
-    (episode,) = store.load(EPISODES)
-    row = episode | {"fingerprint": MARKUP}
-    none = {"episode_id": "z", "document": "{", "state": "firing", "opened_at": to_micros(NOW)}
-    store.save(EPISODES, [row, row | none])
-    store.close()
-    (folder / "secret").write_bytes(png(9))
-    (images_of(folder) / f"{3:032x}").write_bytes(png(9))
-    registry = load_json(folder / "models/registry.json")
-    registry["versions"][0] |= {"commit": MARKUP, "metrics": {MARKUP: 0.5}}
-    save_json(registry, folder / "models/registry.json")
-
-
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     publish(folder, make_onnx())
-    hostile_rows(folder)
+    write_as_others_do(folder, MARKUP)
     with serving(folder) as server:
         yield server
 
