@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.core import lifetime
 
-_MODULE = "flows.rollback"
+_MODULE = "flows.reverting"
 _MOST_SECONDS = 300.0
 # A rollback from DVC's cache takes less, and its outcome then stands on the page that comes next.
 _PATIENCE_SECONDS = 20.0

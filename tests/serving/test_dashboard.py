@@ -212,7 +212,9 @@ def test_a_key_is_the_password_of_a_browser_here_alone(tmp_path):
             ]  # fmt: skip
             for headers in wrong:
                 for path in paths:
-                    answered = client.get(path, headers={n: v.encode() for n, v in headers.items()})
+                    answered = client.get(
+                        path, headers={n.encode(): v.encode() for n, v in headers.items()}
+                    )
                     assert answered.status_code == 401, (headers, path)
                     assert answered.headers["www-authenticate"].startswith('Basic realm="Tilth"')
             html = client.get("/watch", headers=basic("Ada", KEY)).text

@@ -1,6 +1,6 @@
 """Makes the previous champion the champion again, while nobody else works in the checkout.
 
-    python -m flows.rollback --of 3
+    python -m flows.reverting --of 3
 
 What `python -m tasks.rollback` does, for those who see a page and not the checkout: refused while
 another run holds it, or if the champion is another one by now than they were shown.
@@ -36,7 +36,7 @@ def rollback_of(champion: int) -> str:
 def main(argv: list[str]) -> int:
     """Exit status: 0 rolled back, 1 a user's error."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.rollback",
+        prog="python -m flows.reverting",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
