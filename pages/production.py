@@ -57,12 +57,15 @@ def drift_blocks(overview: Mapping[str, Any], reports: Sequence[str]) -> list[Bl
     trends = [_family(overview, judged, name, params["floors"]) for name in _FAMILIES]
     blocks += [Beside(trends), Folded(f"Checks: {len(checks)}", [_checks(checks)])]
     if reports:
-        ways = [Link(name.removesuffix(".html"), f"/watch/reports/{name}") for name in reports]
-        blocks += [
-            Text("Reports of windows by Evidently, column by column:"),
-            Links("reports", ways),
-        ]
+        ways = [Link(_period(name), f"/watch/reports/{name}") for name in reports]
+        blocks += [Text("By Evidently, column by column:"), Links("reports of windows", ways)]
     return blocks
+
+
+def _period(name: str) -> str:
+    """Of the window of a report, `20260301T110000-20260302T110000.html`."""
+    days = [f"{one[:4]}-{one[4:6]}-{one[6:8]} {one[9:11]}:{one[11:13]}" for one in name.split("-")]
+    return " to ".join(days)
 
 
 def _family(

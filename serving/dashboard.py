@@ -84,7 +84,9 @@ _guarded = APIRouter(prefix=HOME, dependencies=[Depends(_guard)])
 @_guarded.get("")
 async def home(request: Request, days: Literal["1", "7", "30"] = "7") -> Response:
     dashboard: Dashboard = request.app.state.dashboard
-    return _page(dashboard_page(await dashboard.content(int(days), request.state.by)))
+    content = await dashboard.content(int(days), request.state.by)
+    # Predictions do not wait while it is drawn.
+    return _page(await asyncio.to_thread(dashboard_page, content))
 
 
 @_guarded.post("/acknowledge")
