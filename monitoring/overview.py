@@ -108,10 +108,10 @@ def find_examples(store: Store, check: Mapping[str, Any], most: int) -> list[dic
     at, name = PREDICTIONS.c.predicted_at, PREDICTIONS.c.prediction_id
     start, end = (round(check[moment] * MICROS) for moment in ("start", "end"))
     described = select(name, PREDICTIONS.c.predicted, PREDICTIONS.c.abstained)
-    far = {row["prediction_id"]: row for row in store.query(
+    far = {row["prediction_id"]: row for row in store.select(
         described.where(name.in_(check["examples"][:most]))
     )}  # fmt: skip
-    kept = store.query(
+    kept = store.select(
         described.where(at >= start, at < end, PREDICTIONS.c.kept != "", name.not_in(list(far)))
         .order_by(at.desc())
         .limit(most - len(far))
@@ -141,12 +141,12 @@ def _checks(store: Store, days: Days) -> tuple[list[dict[str, Any]], int]:
 def _newest(
     store: Store, table: Table, at: ColumnElement[int], days: Days, most: int
 ) -> list[dict[str, Any]]:
-    return store.query(select(table).where(*within(at, days)).order_by(at.desc()).limit(most))
+    return store.select(select(table).where(*within(at, days)).order_by(at.desc()).limit(most))
 
 
 def _last_check(store: Store) -> float | None:
     """However long ago."""
-    ((last,),) = (row.values() for row in store.query(select(func.max(CHECKS.c.checked_at))))
+    ((last,),) = (row.values() for row in store.select(select(func.max(CHECKS.c.checked_at))))
     return None if last is None else to_seconds(last)
 
 
@@ -160,7 +160,7 @@ def _episodes(store: Store, days: Days) -> list[dict[str, Any]]:
         .order_by(case((lasting, 0), else_=1), changed.desc())
         .limit(_MOST_EPISODES)
     )
-    return [told for row in store.query(chosen) if (told := _episode(store, row)) is not None]
+    return [told for row in store.select(chosen) if (told := _episode(store, row)) is not None]
 
 
 def _episode(store: Store, row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -193,4 +193,4 @@ def _deliveries(store: Store, days: Days) -> dict[str, int]:
         .where(DELIVERIES.c.due_at >= days.start)
         .group_by(DELIVERIES.c.state)
     )
-    return {row["state"]: row["count"] for row in store.query(chosen)}
+    return {row["state"]: row["count"] for row in store.select(chosen)}

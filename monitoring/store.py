@@ -87,10 +87,10 @@ class Store:
         chosen = select(table).order_by(*table.primary_key)
         for name, value in equal.items():
             chosen = chosen.where(table.c[name] == value)
-        return self.query(chosen)
+        return self.select(chosen)
 
-    def query(self, chosen: Select[Any]) -> list[dict[str, Any]]:
-        """The rows of a select. Raises ArtifactError."""
+    def select(self, chosen: Select[Any]) -> list[dict[str, Any]]:
+        """What a query of ours gives. Raises ArtifactError."""
         with self._writing() as connection:
             return [dict(row) for row in connection.execute(chosen).mappings()]
 

@@ -42,10 +42,10 @@ def count_by_slot(store: Store, days: Days) -> list[dict[str, Any]]:
     slot = _slot(PREDICTIONS.c.predicted_at, days.slot_seconds)
     chosen = select(slot, *_outcomes()).where(*within(PREDICTIONS.c.predicted_at, days))
     asked = _slot(REQUESTS.c.received_at, days.slot_seconds)
-    counted = {row.pop("slot"): row for row in store.query(chosen.group_by("slot"))}
+    counted = {row.pop("slot"): row for row in store.select(chosen.group_by("slot"))}
     requests = {
         row["slot"]: row["requests"]
-        for row in store.query(
+        for row in store.select(
             select(asked, func.count().label("requests"))
             .where(*within(REQUESTS.c.received_at, days))
             .group_by("slot")
@@ -87,7 +87,7 @@ def _latency(
     chosen = [
         func.max(case((holds, ranked.c.seconds))).label(name) for name, holds in is_at.items()
     ]
-    rows = store.query(select(ranked.c.slot, *chosen).group_by(ranked.c.slot))
+    rows = store.select(select(ranked.c.slot, *chosen).group_by(ranked.c.slot))
     return {row.pop("slot"): row for row in rows}
 
 
@@ -101,7 +101,7 @@ def count_refusals(store: Store, days: Days) -> dict[str, int]:
         .order_by(func.count().desc(), refused)
         .limit(_MOST_REASONS)
     )
-    return {row["reason"]: row["count"] for row in store.query(chosen)}
+    return {row["reason"]: row["count"] for row in store.select(chosen)}
 
 
 def count_classes(store: Store, days: Days) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def count_classes(store: Store, days: Days) -> list[dict[str, Any]]:
     )
     return [
         {"name": row["name"], "now": int(row["now"]), "before": int(row["before"])}
-        for row in store.query(chosen)
+        for row in store.select(chosen)
     ]
 
 
@@ -143,7 +143,7 @@ def measure_accuracy(store: Store, days: Days) -> list[dict[str, Any]]:
             "count": row["count"],
             **wilson_interval(int(row["right"]), row["count"])._asdict(),
         }
-        for row in store.query(chosen)
+        for row in store.select(chosen)
     ]
 
 
