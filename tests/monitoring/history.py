@@ -35,7 +35,7 @@ def a_day(end: datetime, seed: int, count: int = 240, **changed: Any) -> list[di
         at = to_micros(end - DAY + timedelta(hours=float(hours[number])))
         name = f"{seed:016x}{number:016x}"
         is_refused = number % 60 == 59
-        is_unsure = not is_refused and max(one["probabilities"]) < _ABSTENTION
+        is_unsure = not is_refused and bool(max(one["probabilities"]) < _ABSTENTION)
         prediction = {
             "prediction_id": name,
             "request_id": f"{seed:016x}{number // 3:016x}",
