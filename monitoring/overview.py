@@ -6,15 +6,15 @@ what is none is left out and counted.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Table, case, func, select
 
 from monitoring.episodes import TITLES
 from monitoring.kept import answered, kept_of
-from monitoring.store import Store
+from monitoring.store import Store, to_micros
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, PREDICTIONS
 from monitoring.traffic import (
     MICROS,
@@ -29,6 +29,7 @@ from monitoring.traffic import (
 )
 
 _MOST_CHECKS, _MOST_EPISODES = 1000, 20
+_LAST_MOMENT = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
 
 class _Seen(BaseModel):
@@ -108,15 +109,15 @@ def find_examples(store: Store, check: Mapping[str, Any], most: int) -> list[dic
     at, name = PREDICTIONS.c.predicted_at, PREDICTIONS.c.prediction_id
     start, end = (round(check[moment] * MICROS) for moment in ("start", "end"))
     described = select(name, PREDICTIONS.c.predicted, PREDICTIONS.c.abstained)
-    far = {row["prediction_id"]: row for row in store.select(
-        described.where(name.in_(check["examples"][:most]))
-    )}  # fmt: skip
+    # PostgreSQL takes no text with a zero in it.
+    named = [one for one in check["examples"][:most] if one.isprintable()]
+    far = {row["prediction_id"]: row for row in store.select(described.where(name.in_(named)))}
     kept = store.select(
         described.where(at >= start, at < end, PREDICTIONS.c.kept != "", name.not_in(list(far)))
         .order_by(at.desc())
         .limit(most - len(far))
     )
-    in_order = [far[one] for one in check["examples"] if one in far]
+    in_order = [far[one] for one in named if one in far]
     return [row | {"is_far": row["prediction_id"] in far} for row in [*in_order, *kept]]
 
 
@@ -125,17 +126,22 @@ def _checks(store: Store, days: Days) -> tuple[list[dict[str, Any]], int]:
     found = _newest(store, CHECKS, CHECKS.c.checked_at, days, _MOST_CHECKS)
     checks, num_unread = [], 0
     for row in reversed(found):
+        times = {"start": "window_start", "end": "window_end", "at": "checked_at"}
         try:
-            check = Check.model_validate_json(row["document"])
-        except ValidationError:
+            check = Check.model_validate_json(row["document"]).model_dump()
+            check |= {name: _moment(row[column]) for name, column in times.items()}
+        except ValueError:
             num_unread += 1
             continue
-        times = {"start": "window_start", "end": "window_end", "at": "checked_at"}
-        checks.append(
-            {name: to_seconds(row[column]) for name, column in times.items()}
-            | {"model_sha256": row["model_sha256"], **check.model_dump()}
-        )
+        checks.append(check | {"model_sha256": row["model_sha256"]})
     return checks, num_unread
+
+
+def _moment(micros: int) -> float:
+    """In seconds. Raises ValueError for one before 1970 or after the last year that has a date."""
+    if not 0 <= int(micros) < _LAST_MOMENT:
+        raise ValueError(f"{micros} is no moment")
+    return to_seconds(int(micros))
 
 
 def _newest(
@@ -147,7 +153,7 @@ def _newest(
 def _last_check(store: Store) -> float | None:
     """However long ago."""
     ((last,),) = (row.values() for row in store.select(select(func.max(CHECKS.c.checked_at))))
-    return None if last is None else to_seconds(last)
+    return None if last is None or last >= _LAST_MOMENT else to_seconds(last)
 
 
 def _episodes(store: Store, days: Days) -> list[dict[str, Any]]:
@@ -168,19 +174,19 @@ def _episode(store: Store, row: Mapping[str, Any]) -> dict[str, Any] | None:
         kept = answered(store, kept_of(row))
         title = TITLES[kept.episode.kind]
         moments = {
-            name: None if (micros := getattr(kept, name)) is None else to_seconds(int(micros))
+            name: None if (micros := getattr(kept, name)) is None else _moment(micros)
             for name in ("told_at", "silenced_until", "acknowledged_at")
         }
-    except (KeyError, TypeError, ValueError):
+        moments |= {name: _moment(row[name]) for name in ("opened_at", "changed_at")}
+        num_alarms = int(kept.episode.num_alarms)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return {
         "title": title,
         "kind": kept.episode.kind,
         "fingerprint": row["fingerprint"],
         "state": row["state"],
-        "opened_at": to_seconds(row["opened_at"]),
-        "changed_at": to_seconds(row["changed_at"]),
-        "num_alarms": kept.episode.num_alarms,
+        "num_alarms": num_alarms,
         "acknowledged_by": kept.acknowledged_by or "",
         **moments,
     }

@@ -12,10 +12,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import uvicorn
 
-from pages.dashboard import HOME
+from pages.dashboard import HOME, ROLLBACK
 from serving.settings import Settings
 
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
 _EVERY_SECONDS = 0.05
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -33,7 +33,8 @@ def is_served(address: str) -> bool:
     try:
         with opener.open(address.removesuffix(HOME) + "/health", timeout=_PATIENCE_SECONDS) as said:
             is_alive = json.load(said) == {"status": "alive"}
-        with opener.open(address, timeout=_PATIENCE_SECONDS):
+        # The page itself takes longer.
+        with opener.open(address.removesuffix(HOME) + ROLLBACK, timeout=_PATIENCE_SECONDS):
             return is_alive
     except HTTPError as error:
         # It asks for a key.

@@ -115,3 +115,34 @@ def test_what_is_no_check_and_no_episode_is_left_out(tmp_path, document):
     shown = look_back(store, NOON + DAY, 7)
     assert (shown["checks"], shown["num_unread"], shown["episodes"]) == ([], 1, [])
     store.close()
+
+
+@pytest.mark.parametrize("micros", [-(2**63), -1, 2**63 - 1])
+def test_moments_that_have_no_date_are_left_out(drifted, tmp_path, micros):
+    store = Store(parse_store(f"sqlite:///{tmp_path}/store.sqlite"))
+    (episode,) = drifted.load(EPISODES)
+    check, *others = drifted.load(CHECKS)
+    store.save(EPISODES, [episode | {"opened_at": micros}])
+    store.save(CHECKS, [check | {"window_end": micros}, *others])
+    shown = look_back(store, NOON + DAY, 7)
+    assert (shown["episodes"], shown["num_unread"], len(shown["checks"])) == ([], 1, 3)
+    store.save(CHECKS, [check | {"checked_at": micros}])
+    last = look_back(store, NOON + DAY, 7)["last_checked_at"]
+    assert last is None or 0 < last <= NOON.timestamp()
+    store.close()
+
+
+def test_numbers_that_are_none_leave_an_episode_out(drifted, tmp_path):
+    store = Store(parse_store(f"sqlite:///{tmp_path}/store.sqlite"))
+    (episode,) = drifted.load(EPISODES)
+    document = json.loads(episode["document"])
+    for number, changed in enumerate(
+        ({"told_at": float("inf")}, {"told_at": "x"}, {"told_at": [1]}, {"silenced_until": 1e300},
+         {"episode": document["episode"] | {"num_alarms": "many"}},
+         {"episode": document["episode"] | {"kind": "<b>"}},
+         {"episode": document["episode"] | {"kind": []}}, {"episode": 5}, {"more": 1})
+    ):  # fmt: skip
+        row = episode | {"episode_id": str(number), "document": json.dumps(document | changed)}
+        store.save(EPISODES, [row])
+    assert look_back(store, NOON + DAY, 7)["episodes"] == []
+    store.close()
