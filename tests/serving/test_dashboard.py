@@ -13,6 +13,7 @@ import pytest
 from benchmarks.served import serving
 from monitoring.kept import load_episodes
 from monitoring.tables import CHECKS
+from serving.opening import is_served
 from tests.monitoring.history import DRIFTED, live
 from tests.serving.champions import make_onnx, png, publish
 from tests.serving.watched import NOW, episode_of, images_of, own, store_of, write_as_others_do
@@ -144,28 +145,34 @@ def test_reports_are_read_from_their_folder_alone_and_count_as_another_site(clie
         assert client.get(f"/watch/reports/{other}").status_code == 404, other
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_where_there_is_nothing_the_page_says_so(tmp_path, recorded):
-    with serving(tmp_path, recorded=recorded) as server, server.client() as client:
+def test_where_there_is_nothing_the_page_says_so_and_makes_nothing(tmp_path):
+    with serving(tmp_path, recorded=False) as server, server.client() as client:
         html = client.get("/watch").text
         assert "No model is served" in html and "Nothing was published yet" in html
         assert "No way back" in client.get("/watch/rollback").text
         sent = {"champion": "1", "previous": "0"}
         assert client.post("/watch/rollback", data=sent, headers=own(server)).status_code == 303
         assert "Nothing was done" in client.get("/watch").text
-    assert recorded or not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_dead_store_is_told_without_its_password(tmp_path):
+    """And that the champion of another checkout is left alone."""
+    publish(tmp_path / "other", make_onnx())
+    models = tmp_path / "other/models"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"postgresql://tilth:hunter2hunter2@127.0.0.1:{free.getsockname()[1]}/x"
-        publish(tmp_path, make_onnx())
-        with serving(tmp_path, recorded=False, store=address) as server, server.client() as client:
+        settings = {
+            "store": f"postgresql://tilth:hunter2hunter2@127.0.0.1:{free.getsockname()[1]}/x",
+            "champion": models / "champion",
+            "registry": models / "registry.json",
+        }
+        with serving(tmp_path, recorded=False, **settings) as server, server.client() as client:
             html = client.get("/watch").text
             sent = {"episode": "x", "hours": "1"}
             answered = client.post("/watch/silence", data=sent, headers=own(server))
     assert "the store" in html and "hunter2" not in html
+    assert "what is served is not the champion of this checkout" in html
     assert answered.status_code == 503
     assert "hunter2" not in server.log.read_text()
 
@@ -204,6 +211,7 @@ def test_a_key_is_the_password_of_a_browser_here_alone(tmp_path):
     settings: dict[str, Any] = {"host": "0.0.0.0", "key": f"file:{tmp_path / 'key'}"}
     with serving(tmp_path, **settings) as server:
         address = server.address.replace("0.0.0.0", "127.0.0.1")
+        assert is_served(f"{address}/watch")
         with httpx.Client(base_url=address, trust_env=False) as client:
             wrong: list[dict[str, str]] = [
                 {}, basic("Ada", KEY + "x"), basic("Ada", ""), basic(KEY, ""), basic(KEY, "Ada"),

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,8 +14,6 @@ from benchmarks.served import serving, wait_until
 from serving.opening import dashboard_address, is_served
 from serving.settings import Settings
 from tests.serving.champions import make_onnx, publish
-
-KEY = "a-key-of-32-characters-or-so-0001"
 
 
 def watching(folder, port, opened):
@@ -33,12 +30,9 @@ def watching(folder, port, opened):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ["", KEY])
-def test_the_dashboard_of_a_service_that_runs_is_opened(tmp_path, key):
+def test_the_dashboard_of_a_service_that_runs_is_opened(tmp_path):
     publish(tmp_path, make_onnx())
-    (tmp_path / "key").write_text(KEY)
-    settings: dict[str, Any] = {"key": f"file:{tmp_path / 'key'}"} if key else {}
-    with serving(tmp_path, **settings) as server:
+    with serving(tmp_path) as server:
         opened = tmp_path / "opened"
         process = watching(tmp_path, urlsplit(server.address).port, opened)
         said, _ = process.communicate(timeout=60)

@@ -65,11 +65,3 @@ def test_a_rollback_is_done_once_and_by_nobody_beside_another_run(checkout):
     assert load_json(checkout / "models/registry.json")["aliases"] == {"champion": 1, "previous": 2}
     assert run(checkout, "git", "log", "-1", "--format=%s").startswith("Roll back from model")
     assert run(checkout, "git", "status", "--porcelain") == ""
-
-
-def test_a_champion_that_is_not_of_this_checkout_is_left_alone(tmp_path, checkout):
-    models = checkout / "models"
-    settings = {"champion": models / "champion", "registry": models / "registry.json"}
-    with serving(tmp_path, **settings) as server, server.client() as client:
-        said = client.get("/watch").text
-    assert "what is served is not the champion of this checkout" in said
