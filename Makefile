@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo test check repro ingest ui serve
+.PHONY: help demo test check repro ingest ui serve watch
 
 help: ## Show this list
 	@printf '\nTilth\n\n'
@@ -57,6 +57,9 @@ ui: $(READY) ## Prefect's server and pages, on this machine only
 
 serve: $(READY) ## The published model over HTTP, on this machine only
 	@$(BIN)/python -m serving
+
+watch: $(READY) ## The dashboard of the served model, which it serves if nobody does
+	@$(BIN)/python -m serving --watch
 
 # torch comes first and alone, so that no resolver fetches another build of it for the rest.
 # The stamp is written last: a set-up that was interrupted is done again.

@@ -23,7 +23,7 @@ from benchmarks.workspace import commit_all, end_tree, environment, run
 from flows.server import free_port
 
 ON_CPU = ("data", "monitoring", "delivery", "retraining", "following")
-_START_SECONDS = 180.0
+_START_SECONDS = 600.0
 
 
 class Told(NamedTuple):

@@ -13,6 +13,7 @@ quiet     nothing shows
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from monitoring.accuracy import expected_accuracy, features_of, measured_accuracy
@@ -25,6 +26,7 @@ from monitoring.rows import Rows, content_hash, described_columns, in_order, rea
 from tasks.core.errors import ArtifactError
 
 _DIGITS = 6
+_NUM_EXAMPLES = 5
 # Families whose alarm says that rows of equal confidence may no longer be right as often.
 _ABOUT_IMAGES = ("embeddings", "outliers")
 
@@ -64,6 +66,7 @@ def check_window(
         "families": None,
         "accuracy": {"expected": None, "measured": None},
         "causes": [],
+        "examples": [],
         **judged,
     }
     return rounded(document | {"summary": summarise(document)})
@@ -95,7 +98,14 @@ def _judge(baseline: Baseline, table: pd.DataFrame, rows: Rows, digest: str) -> 
         },
         "accuracy": {"expected": _expected(baseline, placed, found), "measured": measured},
         "causes": [cause._asdict() for cause in causes],
+        "examples": farthest(table, placed.distance_N),
     }
+
+
+def farthest(table: pd.DataFrame, distance_N: np.ndarray) -> list[str]:
+    """Ids of the predictions that lie farthest from the reference."""
+    first = np.argsort(-distance_N, kind="stable")[:_NUM_EXAMPLES]
+    return [str(name) for name in table["prediction_id"].iloc[first]]
 
 
 def verdict_of(found: Mapping[str, Family], params: Params) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, METADATA
+from tasks.core.errors import ArtifactError
 
 # SQLite hands the interpreter's lock back and forth once a statement, and with it that of whoever
 # else waits in this process: so few statements for many rows, of lengths that are prepared once.
@@ -54,7 +55,10 @@ def _use_wal(connection: Any, _: Any) -> None:
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All of the same columns, as the driver takes them; what is there already stays as it is."""
+    """All of the same columns, as the driver takes them; what is there already stays as it is.
+
+    Raises ArtifactError for a column that the table lacks.
+    """
     if not rows:
         return
     # Around the toolkit, which would spend more on a row than the database does.
@@ -79,6 +83,8 @@ def _inserting(
 ) -> tuple[str, Sequence[str] | None]:
     """The statement for a row, and the order in which it takes its values: None where it takes
     them by name."""
+    if unknown := sorted({*columns} - {*table.c.keys()}):
+        raise ArtifactError(f"the table {table.name} has no columns {unknown}")
     statement = _insertion(dialect).insert(table).on_conflict_do_nothing()
     compiled = statement.compile(dialect=dialect, column_keys=columns)
     return str(compiled), compiled.positiontup

@@ -58,8 +58,7 @@ def watch_last(
 
     Raises ArtifactError if the store cannot be read or written, or the folder not written.
     """
-    span = Span(as_of - timedelta(hours=alerts.hours), as_of)
-    seen = look(store, span, former)
+    seen = look(store, Span(as_of - timedelta(hours=alerts.hours), as_of), former)
     report = folder / f"{_named(seen.span)}.html"
     links = alerts.links | {"report": str(report.absolute())}
     readers = Readers(sorted(alerts.channels), links, measures)

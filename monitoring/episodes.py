@@ -12,7 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal["incident", "drift", "accuracy"]
 Signal = Literal["alarm", "unclear", "quiet", "nothing"]
-KINDS: tuple[Kind, ...] = ("incident", "drift", "accuracy")
+TITLES: Mapping[Kind, str] = {
+    "incident": "The data is broken",
+    "drift": "Drift",
+    "accuracy": "Accuracy fell",
+}
+KINDS: tuple[Kind, ...] = tuple(TITLES)
 
 
 class Patience(NamedTuple):

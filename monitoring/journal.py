@@ -24,6 +24,56 @@ _SEGMENT = re.compile(r"(\d{12})\.log")
 _MOST_HELD = 20_000
 
 
+class _Segment:
+    """A file that is being appended to. `num_bytes`: all that is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.number, self.num_bytes = path, int(path.stem), 0
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
+        self._file = os.open(path, flags, 0o600)
+        self._syncing, self._num_synced = Lock(), 0
+
+    def write(self, data: bytes) -> None:
+        """All or nothing. Raises OSError."""
+        try:
+            if os.write(self._file, data) < len(data):
+                raise OSError("the disk is full")
+        except OSError:
+            # Half a line would take the next one with it.
+            os.ftruncate(self._file, self.num_bytes)
+            raise
+        self.num_bytes += len(data)
+
+    def sync(self, num_bytes: int) -> None:
+        """Has so many bytes on the disk itself. Who comes while another waits for the disk, waits
+        with those who came meanwhile, for one sync of them all. Raises OSError."""
+        with self._syncing:
+            if self._num_synced >= num_bytes:
+                return
+            written = self.num_bytes
+            os.fdatasync(self._file)
+            if not self._num_synced:
+                _sync_folder(self._path.parent)
+            self._num_synced = written
+
+    def close(self) -> None:
+        """Once all is on the disk itself. Raises OSError."""
+        with self._syncing:
+            if self._num_synced < self.num_bytes:
+                os.fdatasync(self._file)
+                self._num_synced = self.num_bytes
+            os.close(self._file)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A file is found again by its name, and that stands in the folder.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Journal:
     """Records go into the open segment; `rotate` closes it, and closed ones are read and deleted
     once what is in them is elsewhere. One process at a time has a journal."""
@@ -42,46 +92,45 @@ class Journal:
         except OSError:
             self._owner.close()
             raise BusyError(f"{folder}: another server has this journal") from None
-        self._number, self._num_bytes = 0, 0
-        self._open: int | None = None
-        self._is_synced = True
+        self._open: _Segment | None = None
         # By segment, all that is in it.
         self._held: dict[int, list[Record]] = {}
         left = self.closed()
         self._closed_bytes = sum(path.stat().st_size for path in left)
-        if left:
-            self._number = int(left[-1].stem)
+        self._number = int(left[-1].stem) if left else 0
 
     @property
     def num_bytes(self) -> int:
         """What waits to be taken elsewhere."""
-        return self._closed_bytes + self._num_bytes
+        segment = self._open
+        return self._closed_bytes + (0 if segment is None else segment.num_bytes)
 
     def append(self, records: Sequence[Record], synced: bool = False) -> None:
         """All of the records or none. `synced`: on the disk itself before it returns.
 
-        Raises ArtifactError if the journal is full or the disk is.
+        Raises ArtifactError if the journal is full or the disk is; and if the disk does not confirm
+        that it has them, which it may then all the same.
         """
         data = b"".join(_line(record) for record in records)
         with self._lock:
             if self.num_bytes + len(data) > self._max_bytes:
                 raise ArtifactError(f"{self._folder}: holds {self.num_bytes:,} bytes and is full")
-            if self._open is None:
-                self._begin()
-            assert self._open is not None
+            segment = self._open or self._begin()
             try:
-                written = os.write(self._open, data)
-                if written < len(data):
-                    raise OSError("the disk is full")
-                if synced:
-                    os.fdatasync(self._open)
+                segment.write(data)
             except OSError as error:
-                # Half a line would take the next one with it.
-                os.ftruncate(self._open, self._num_bytes)
-                raise ArtifactError(f"{self._folder}: cannot be written: {error}") from None
-            self._num_bytes += len(data)
-            self._is_synced = synced
+                raise self._unwritable(error) from None
             self._hold(records)
+            end = segment.num_bytes
+        if synced:
+            # Outside the lock: others write meanwhile.
+            try:
+                segment.sync(end)
+            except OSError as error:
+                raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> ArtifactError:
+        return ArtifactError(f"{self._folder}: cannot be written: {error}")
 
     def _hold(self, records: Sequence[Record]) -> None:
         if sum(map(len, self._held.values())) + len(records) > _MOST_HELD:
@@ -89,32 +138,30 @@ class Journal:
         elif self._number in self._held:
             self._held[self._number] += records
 
-    def _begin(self) -> None:
+    def _begin(self) -> _Segment:
         self._number += 1
         path = self._folder / f"{self._number:012d}.log"
         try:
-            self._open = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+            self._open = _Segment(path)
         except OSError as error:
             raise ArtifactError(f"{path}: {error.strerror}") from None
         self._held[self._number] = []
+        return self._open
 
     def rotate(self) -> None:
         """Closes the open segment, which is then on the disk itself."""
         with self._lock:
-            descriptor, is_synced = self._open, self._is_synced
-            self._open, self._is_synced = None, True
-            self._closed_bytes += self._num_bytes
-            self._num_bytes = 0
+            segment, self._open = self._open, None
+            if segment is not None:
+                self._closed_bytes += segment.num_bytes
         # Outside the lock: nobody waits for the disk.
-        if descriptor is not None:
-            if not is_synced:
-                os.fdatasync(descriptor)
-            os.close(descriptor)
+        if segment is not None:
+            segment.close()
 
     def closed(self) -> list[Path]:
         """The segments that are complete, oldest first."""
         with self._lock:
-            current = None if self._open is None else self._number
+            current = None if self._open is None else self._open.number
             found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
         return sorted(path for path in found if int(path.stem) != current)
 

@@ -1,4 +1,4 @@
-"""Episodes as the store keeps them, with when people were told."""
+"""Episodes as the store keeps them, with when people were told and what they said to it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from monitoring.episodes import Episode, Kind
 from monitoring.store import Store, to_micros
-from monitoring.tables import EPISODES
+from monitoring.tables import ANSWERS, EPISODES
 
 # Of a pending episode that came to nothing: nobody was told, and it stays for whoever looks.
 _PASSED = "passed"
@@ -17,19 +17,23 @@ _MOST_ROWS = 100
 
 class Kept(NamedTuple):
     """Moments are microseconds since 1970. `told_at`: when people were last told of it, None if
-    never; `silenced_until`: until when they are not reminded."""
+    never; `silenced_until`: until when they are not reminded; `acknowledged_at`: when somebody took
+    it on (`acknowledged_by`, "" if nobody was named), after which they are not reminded at all."""
 
     episode: Episode
     opened_at: int
     told_at: int | None
     silenced_until: int | None
+    acknowledged_at: int | None = None
+    acknowledged_by: str | None = None
 
 
 def load_episodes(store: Store) -> dict[Kind, Kept]:
     """Of each kind the last one that did not come to nothing. Raises ArtifactError."""
     rows = store.load_newest(EPISODES, EPISODES.c.changed_at, _MOST_ROWS)
-    kept = [_kept(row) for row in reversed(rows) if row["state"] != _PASSED]
-    return {one.episode.kind: one for one in kept}
+    kept = [kept_of(row) for row in reversed(rows) if row["state"] != _PASSED]
+    last: dict[Kind, Kept] = {one.episode.kind: one for one in kept}
+    return {kind: answered(store, one) for kind, one in last.items()}
 
 
 def save_episodes(
@@ -43,13 +47,28 @@ def save_episodes(
 def silence(store: Store, fingerprint: str, until: datetime) -> bool:
     """Nobody is reminded of an episode until then; False if there is none of that name. Raises
     ArtifactError."""
-    rows = store.load(EPISODES, fingerprint=fingerprint)
-    silenced = [
-        row | {"document": _document(_kept(row)._replace(silenced_until=to_micros(until)))}
-        for row in rows
-    ]
-    store.save(EPISODES, silenced)
-    return bool(silenced)
+    return _answer(store, fingerprint, {"silenced_until": to_micros(until)})
+
+
+def acknowledge(store: Store, fingerprint: str, by: str, at: datetime) -> bool:
+    """Somebody takes an episode on, and nobody is reminded of it any more; they are told when it is
+    over. False if there is none of that name. Raises ArtifactError."""
+    told = {"acknowledged_at": to_micros(at), "acknowledged_by": by}
+    return _answer(store, fingerprint, told)
+
+
+def _answer(store: Store, fingerprint: str, said: Mapping[str, Any]) -> bool:
+    known = store.load(EPISODES, fingerprint=fingerprint)
+    store.save(ANSWERS, [{"episode_id": row["episode_id"], **said} for row in known])
+    return bool(known)
+
+
+def answered(store: Store, kept: Kept) -> Kept:
+    """With what people said to it. Raises ArtifactError."""
+    for row in store.load(ANSWERS, episode_id=kept.episode.fingerprint):
+        said = {name: row[name] for name in Kept._fields if row.get(name) is not None}
+        kept = kept._replace(**said)
+    return kept
 
 
 def moment(micros: int) -> datetime:
@@ -71,6 +90,7 @@ def _document(kept: Kept) -> str:
     return json.dumps({**kept._asdict(), "episode": kept.episode._asdict()}, sort_keys=True)
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
+def kept_of(row: Mapping[str, Any]) -> Kept:
+    """An episode from its row, without what people said to it."""
     document = json.loads(row["document"])
     return Kept(**{**document, "episode": Episode(**document["episode"])})

@@ -93,6 +93,16 @@ RETRAININGS = Table(
     Column("begun_at", BigInteger, primary_key=True),
     Column("document", Text, nullable=False),
 )
+# What people said of an episode, beside it: that they look after it, until when they want no
+# reminder. So a check and a person who write at a time take nothing from each other.
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    Column("episode_id", String, primary_key=True),
+    Column("acknowledged_at", BigInteger),
+    Column("acknowledged_by", String),
+    Column("silenced_until", BigInteger),
+)
 # What is to be told to a channel: the outbox.
 DELIVERIES = Table(
     "deliveries",

@@ -5,24 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from monitoring.alerts import Alert, State
 from monitoring.baseline import Baseline
+from monitoring.check import farthest
 from monitoring.diagnosis import Finding, in_words
 from monitoring.drift import Family
-from monitoring.episodes import Kind
+from monitoring.episodes import TITLES, Kind
 from monitoring.kept import Kept, moment
 from monitoring.preconditions import refused
 from monitoring.rows import read_rows
 
-_TITLES: Mapping[Kind, str] = {
-    "incident": "The data is broken",
-    "drift": "Drift",
-    "accuracy": "Accuracy fell",
-}
-_NUM_EXAMPLES = 5
 _REMIND_AFTER = timedelta(days=1)
 
 
@@ -56,6 +50,8 @@ def find_news(before: Mapping[Kind, Kept], after: Iterable[Kept], now: datetime)
 
 
 def _is_due(kept: Kept, now: datetime) -> bool:
+    if kept.acknowledged_at is not None:
+        return False
     is_silenced = kept.silenced_until is not None and now < moment(kept.silenced_until)
     was_told = kept.told_at is not None and now - moment(kept.told_at) < _REMIND_AFTER
     return not is_silenced and not was_told
@@ -87,7 +83,7 @@ def compose(
 
 
 def _title(kinds: Sequence[Kind], document: Mapping[str, Any]) -> str:
-    title = " and ".join(_TITLES[kind] for kind in kinds)
+    title = " and ".join(TITLES[kind] for kind in kinds)
     causes = [Finding(**cause) for cause in document["causes"]]
     return f"{title}: {in_words(causes)}" if causes else title
 
@@ -118,8 +114,7 @@ def find_examples(baseline: Baseline, window: pd.DataFrame) -> tuple[str, ...]:
     if not is_used_M.any():
         return ()
     distance_N = baseline.divided.fitted.distances(rows.embeddings_ND)
-    farthest = np.argsort(-distance_N, kind="stable")[:_NUM_EXAMPLES]
-    return tuple(decoded["prediction_id"][is_used_M].iloc[farthest])
+    return tuple(farthest(decoded[is_used_M], distance_N))
 
 
 def _written(at: datetime) -> str:

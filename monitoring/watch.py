@@ -49,7 +49,7 @@ def watch(
     former: Collection[str] = (),
 ) -> dict[str, Any]:
     """The check of the predictions of a span, together with those before it that were too few.
-    `former`: models that were served before, by their sha256 (`look`).
+    `former`: models that were served before, by their sha256 (`load_watched`).
 
     Raises ArtifactError if the store cannot be read or written.
     """
@@ -57,13 +57,10 @@ def watch(
 
 
 def look(store: Store, span: Span, former: Collection[str] = ()) -> Seen:
-    """The predictions of a span, together with those before it that were too few; without those of
-    `former` models, where another has taken over: what they said is past. If they alone were asked,
-    the check shall say so. Raises ArtifactError."""
+    """The predictions of a span, together with those before it that were too few. Raises
+    ArtifactError."""
     span = with_those_that_waited(store, span)
-    window = store.load_window(span.start, span.end)
-    is_past_N = window["model_sha256"].isin(list(former))
-    return Seen(span, window if is_past_N.all() else window[~is_past_N].reset_index(drop=True))
+    return Seen(span, load_watched(store, span, former))
 
 
 def tell(
@@ -91,6 +88,15 @@ def tell(
     save_episodes(store, after.values(), passed, as_of)
     store.save(CHECKS, [check])
     return document
+
+
+def load_watched(store: Store, span: Span, former: Collection[str]) -> pd.DataFrame:
+    """Predictions of a span without those of former models, where another has taken over: what they
+    said is past. If they alone were asked, nobody has, and the check shall say so. Raises
+    ArtifactError."""
+    window = store.load_window(span.start, span.end)
+    is_past_N = window["model_sha256"].isin(list(former))
+    return window if is_past_N.all() else window[~is_past_N].reset_index(drop=True)
 
 
 def with_those_that_waited(store: Store, span: Span) -> Span:

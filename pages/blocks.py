@@ -1,9 +1,9 @@
-"""What a page is made of: blocks of content, which `pages.render` draws."""
+"""What a page is made of, drawn by `pages.render`; long because every kind of block is here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Text(NamedTuple):
@@ -60,6 +60,30 @@ class Curves(NamedTuple):
     series: Mapping[str, Sequence[tuple[float, float]]]
     x_label: str
     caption: str = ""
+
+
+class Moment(NamedTuple):
+    """A value at a time (seconds since 1970), None where it is missing, and its interval. The
+    legend says what a marked one is."""
+
+    at: float
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    is_marked: bool = False
+
+
+class Trend(NamedTuple):
+    """Values from `start` to `end` (seconds since 1970), shown in UTC: series name to moments, time
+    rising. `limits` are lines across all, by name."""
+
+    series: Mapping[str, Sequence[Moment]]
+    start: float
+    end: float
+    caption: str = ""
+    limits: Mapping[str, float] = {}
+    marked_name: str = ""
+    is_from_zero: bool = True
 
 
 class Spread(NamedTuple):
@@ -207,6 +231,47 @@ class Folded(NamedTuple):
     blocks: Sequence[Block]
 
 
+class Beside(NamedTuple):
+    """Blocks side by side where there is room."""
+
+    blocks: Sequence[Block]
+
+
+class Link(NamedTuple):
+    """Leads elsewhere on this site: `/path`, `?name=value`, `#anchor`."""
+
+    text: str
+    address: str
+    is_current: bool = False
+
+
+class Links(NamedTuple):
+    """Ways on; `name` says which."""
+
+    name: str
+    links: Sequence[Link]
+
+
+class Field(NamedTuple):
+    """What a form asks for. A hidden one has no label."""
+
+    kind: Literal["hidden", "text", "number"]
+    name: str
+    label: str = ""
+    value: str = ""
+
+
+class Form(NamedTuple):
+    """Something that a person may do: posts its fields to a path of this site. `button` says what
+    happens, `about` to what, where other forms of the page have the same button."""
+
+    action: str
+    fields: Sequence[Field]
+    button: str
+    about: str = ""
+    is_grave: bool = False
+
+
 Block = (
     Text
     | Notice
@@ -216,6 +281,7 @@ Block = (
     | Bars
     | Lines
     | Curves
+    | Trend
     | Whiskers
     | Scatter
     | Matrix
@@ -226,6 +292,9 @@ Block = (
     | Figure
     | Agenda
     | Folded
+    | Beside
+    | Links
+    | Form
 )
 
 

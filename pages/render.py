@@ -19,19 +19,22 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from pages import charts, curves, heatmap, matrix, parallel, scatter, whiskers
+from pages import charts, curves, heatmap, matrix, parallel, scatter, trends, whiskers
 from pages.blocks import (
     Agenda,
     Bars,
+    Beside,
     Block,
     Code,
     Curves,
     Facts,
     Figure,
     Folded,
+    Form,
     Gallery,
     Heatmap,
     Lines,
+    Links,
     Matrix,
     Notice,
     Parallel,
@@ -41,9 +44,10 @@ from pages.blocks import (
     Table,
     Text,
     Thumbnails,
+    Trend,
     Whiskers,
 )
-from pages.text import MISSING, abridge, is_number, shorten, shown, visible
+from pages.text import MISSING, abridge, is_local, is_number, shorten, shown, visible
 
 TONES = ("good", "warning", "bad")
 THUMBNAIL_WIDTH = 96
@@ -70,7 +74,16 @@ def render_page(
         (section.title, _draw_all(section.blocks, f"section {section.title!r}", anchors))
         for section in sections
     ]
-    return _template().render(title=title, lead=lead, notice=notice, sections=drawn)
+    acts = any(_acts(section.blocks) for section in sections)
+    return _template().render(title=title, lead=lead, notice=notice, sections=drawn, acts=acts)
+
+
+def _acts(blocks: Sequence[Block]) -> bool:
+    """Whether a form is among them, for which the policy lets go of what it forbids otherwise."""
+    return any(
+        isinstance(one, Form) or (isinstance(one, Folded | Beside) and _acts(one.blocks))
+        for one in blocks
+    )
 
 
 def _draw_all(
@@ -94,6 +107,8 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = charts.line_chart(block.series)
         case Curves():
             drawing = curves.curve_chart(block.series)
+        case Trend():
+            drawing = trends.trend_chart(block)
         case Whiskers():
             drawing = whiskers.whisker_chart(block.spreads, block.reference)
         case Scatter():
@@ -123,8 +138,13 @@ def _draw(block: Block, where: str, anchors: Mapping[str, str]) -> tuple[str, Bl
             drawing = _embed(block.png, where, 1)
         case Agenda():
             drawing = [_target(point, where, anchors) for point in block.points]
-        case Folded():
+        case Folded() | Beside():
             drawing = _draw_all(block.blocks, where, anchors)
+        case Links():
+            for link in block.links:
+                _check_local(link.address, where)
+        case Form():
+            _check_local(block.action, where)
         case Text() | Code() | Facts():
             pass
         case _:
@@ -144,6 +164,11 @@ def _target(point: Point, where: str, anchors: Mapping[str, str]) -> str:
 def _check_tone(notice: Notice, where: str) -> None:
     if notice.tone not in TONES:
         raise ValueError(f"{where}: tone {notice.tone!r} is not one of {list(TONES)}")
+
+
+def _check_local(address: str, where: str) -> None:
+    if not is_local(address):
+        raise ValueError(f"{where}: {address!r} leads to no place of this site")
 
 
 def _figure_columns(table: Table, where: str) -> list[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pages.blocks import Block, Code, Table, Text
+from pages.blocks import Block, Code, Link, Links, Table, Text
 from pages.render import Section, render_page
 
 _EXAMPLES = (
@@ -18,7 +18,9 @@ _KEY = "Where a key is needed, it goes along as -H “Authorization: Bearer <key
 
 def service_page(document: Mapping[str, Any]) -> str:
     """One section per route: what it takes, what it answers."""
-    sections = [Section("Try it", [*(Code(line) for line in _EXAMPLES), Text(_KEY)])]
+    dashboard = Links("elsewhere", [Link("How the model fares", "/watch")])
+    examples = [Code(line) for line in _EXAMPLES]
+    sections = [Section("Try it", [*examples, Text(_KEY), dashboard])]
     for path, methods in document["paths"].items():
         for method, told in methods.items():
             sections.append(Section(f"{method.upper()} {path}", _route(told)))

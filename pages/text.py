@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
 MISSING = "–"
@@ -70,6 +72,16 @@ def _shown_float(value: float) -> str:
 def shorten(text: str, length: int) -> str:
     """Cut a text to at most `length` characters, the last of them an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def written_moment(at: float) -> str:
+    """A moment in seconds since 1970, in UTC to the minute."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def is_local(address: str) -> bool:
+    """Whether an address leads to a place of the same site, and can be nothing else."""
+    return re.fullmatch(r"(/\w[\w.-]*)*/?(\?\w+=\w+)?(#[\w-]+)?", address, re.ASCII) is not None
 
 
 def abridge(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Serves the published model: `python -m serving`, or `make serve`.
+"""Serves the published model: `python -m serving`, or `make serve`; with the dashboard opened in a
+browser, `python -m serving --watch`, or `make watch`.
 
 Settings come from the environment; `--help` lists them.
 """
@@ -14,6 +15,7 @@ from contextlib import suppress
 import uvicorn
 
 from serving.app import make_app
+from serving.opening import dashboard_address, is_served, show, show_once_started
 from serving.settings import describe_settings, load_settings
 from tasks.core.errors import TilthError
 
@@ -25,10 +27,19 @@ def main(argv: list[str]) -> int:
         description=f"{__doc__}\n{describe_settings()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="open the dashboard; that of the service that runs here already, if there is one",
+    )
+    is_shown = parser.parse_args(argv).watch
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = load_settings(os.environ)
+        address = dashboard_address(settings, settings.port)
+        if is_shown and settings.port and is_served(address):
+            show(address)
+            return 0
         app = make_app(settings)
     except TilthError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -43,6 +54,8 @@ def main(argv: list[str]) -> int:
         timeout_graceful_shutdown=round(settings.answer_seconds) + 1,
     )
     server = uvicorn.Server(config)
+    if is_shown:
+        show_once_started(server, settings)
     # Once all is answered and kept, uvicorn hands the signal on that it was asked to stop by.
     signal.signal(signal.SIGTERM, lambda *_: None)
     # What is there now stays; the collector would go through it over and over.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pages.service import service_page
 from serving.batching import FullError
 from serving.bodies import RETRY, PendingBytes, asked_schema, parse_json, parse_uploads
+from serving.dashboard import Dashboard, dashboard_routes
 from serving.predictor import Prediction
 from serving.security import Keys, is_meant, load_keys
 from serving.service import NoModelError, Service
@@ -107,12 +108,13 @@ def make_app(settings: Settings) -> FastAPI:
     service, keys = Service(settings), load_keys(settings.key)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
             yield
         finally:
             await service.stop()
+            await app.state.dashboard.close()
 
     app = FastAPI(
         title="Tilth",
@@ -123,11 +125,12 @@ def make_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service, app.state.keys = service, keys
+    app.state.service, app.state.keys, app.state.dashboard = service, keys, Dashboard(service)
     app.state.pending = PendingBytes(settings.max_pending_bytes)
     app.add_middleware(Watched, gauges=service.gauges)
     app.include_router(open_routes)
     app.include_router(guarded_routes, dependencies=[Depends(_guard)], responses=_GUARDED)
+    app.include_router(dashboard_routes)
     return app
 
 

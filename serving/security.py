@@ -1,6 +1,8 @@
 """Who may ask: API keys, and on loopback only those who mean to."""
 
+import binascii
 import hmac
+from base64 import b64decode
 from collections.abc import Sequence
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -34,9 +36,23 @@ class Keys:
         if not self._digests:
             return True
         kind, _, key = (authorization or "").partition(" ")
-        given = sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+        return self._knows(key.strip()) and kind.lower() == "bearer"
+
+    def admit(self, authorization: str | None) -> str | None:
+        """The name under which a browser logged in, by a header `Authorization: Basic` whose
+        password is one of the keys; None if it is none. Takes as long for any wrong key."""
+        kind, _, coded = (authorization or "").partition(" ")
+        try:
+            login = b64decode(coded.strip(), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            login = ""
+        name, _, key = login.partition(":")
+        return name if self._knows(key) and kind.lower() == "basic" else None
+
+    def _knows(self, key: str) -> bool:
+        given = sha256(key.encode("utf-8", "surrogateescape")).digest()
         found = [hmac.compare_digest(given, one) for one in self._digests]
-        return kind.lower() == "bearer" and any(found)
+        return any(found)
 
 
 def load_keys(reference: str) -> Keys:
@@ -61,3 +77,12 @@ def is_meant(host: str | None, origin: str | None) -> bool:
     except ValueError:
         return False
     return asked.hostname in _LOCAL_NAMES and given in (None, asked.netloc)
+
+
+def is_own_form(host: str | None, origin: str | None) -> bool:
+    """Whether what a browser posts comes from a page of this very site: browsers say so with every
+    post, and log in by themselves whatever page it comes from."""
+    try:
+        return bool(host) and urlsplit(origin or "").netloc == host
+    except ValueError:
+        return False

@@ -52,6 +52,15 @@ def test_every_statistic_stands_beside_its_threshold(baseline: Baseline) -> None
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
+def test_the_farthest_predictions_are_named(baseline: Baseline) -> None:
+    window = a_window(strange=0.05)
+    document = check_window(baseline, window, NOON)
+    lengths = window["embedding"].map(np.linalg.norm)
+    named = window["prediction_id"].isin(document["examples"])
+    assert len(document["examples"]) == named.sum() == 5
+    assert lengths[named].min() > lengths.quantile(0.95)
+
+
 def test_the_order_of_rows_and_columns_changes_nothing(baseline: Baseline) -> None:
     window, reference = a_window(300, shift=0.3), a_reference()
     document = check_window(baseline, window, NOON)

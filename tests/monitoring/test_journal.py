@@ -1,12 +1,14 @@
 """What was appended is read again, whatever was torn."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -182,4 +184,54 @@ def test_what_was_written_here_is_not_read_again_and_is_the_same(tmp_path, monke
         path.with_suffix(".away").rename(path)
         journal.drop(path)
     assert journal._held == {}
+    journal.close()
+
+
+def test_who_waits_for_the_disk_waits_together_and_for_all_that_he_wrote(tmp_path, monkeypatch):
+    synced, syncing = [], os.fdatasync
+
+    def slow(descriptor):
+        written = os.fstat(descriptor).st_size
+        time.sleep(0.02)
+        syncing(descriptor)
+        synced.append(written)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    journal = Journal(tmp_path, MOST)
+    confirmed = []
+
+    def write(thread):
+        for number in range(5):
+            journal.append([{"thread": thread, "n": number}], synced=True)
+            (path,) = tmp_path.glob("*.log")
+            # What stood before this line stands there still: files only grow.
+            line = f'"thread":{thread},"n":{number}}}\n'.encode()
+            end = path.read_bytes().index(line) + len(line)
+            confirmed.append(max(synced) >= end)
+
+    threads = [Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert confirmed == [True] * 40
+    # Alone each would have waited for a sync of its own: forty.
+    assert len(synced) <= 20
+    journal.close()
+    assert len(load_segment(tmp_path / "000000000001.log")[0]) == 40
+
+
+def test_a_disk_that_does_not_confirm_is_told(tmp_path, monkeypatch):
+    journal = Journal(tmp_path, MOST)
+    journal.append([{"n": 0}], synced=True)
+
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        with pytest.raises(ArtifactError, match="Input/output error"):
+            journal.append([{"n": 1}], synced=True)
+    journal.append([{"n": 2}], synced=True)
+    assert read_all(journal)[0] == {"n": 0} and read_all(journal)[-1] == {"n": 2}
     journal.close()

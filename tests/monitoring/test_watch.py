@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, event, inspect, text
 from monitoring.alerts import Alert
 from monitoring.duty import Alerts, tell_of_missed_checks
 from monitoring.episodes import Episode
-from monitoring.kept import Kept, load_episodes, save_episodes, silence
+from monitoring.kept import Kept, acknowledge, load_episodes, save_episodes, silence
 from monitoring.outbox import deliver
 from monitoring.store import Store, parse_store, to_micros
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, MEASURES, PREDICTIONS
@@ -134,6 +134,37 @@ def test_who_is_silenced_is_not_reminded(store):
     assert told(store) == ["firing"]
     live(store, 3, **DRIFTED)
     assert told(store) == ["reminder"]
+
+
+def test_who_took_an_episode_on_is_told_no_more_than_that_it_is_over(store):
+    for day in (0, 1):
+        live(store, day, **DRIFTED)
+    seen_before = load_episodes(store)["drift"]
+    assert acknowledge(store, seen_before.episode.fingerprint, "Ada", NOON + DAY)
+    assert not acknowledge(store, "another", "Ada", NOON)
+    # As a check does that began before and ends now.
+    save_episodes(store, [seen_before], [], NOON + DAY)
+    for day in (2, 3):
+        live(store, day, **DRIFTED)
+    assert told(store) == ["firing"]
+    kept = load_episodes(store)["drift"]
+    assert (kept.acknowledged_by, kept.acknowledged_at) == ("Ada", to_micros(NOON + DAY))
+    for day in range(4, 4 + BASELINE.params.resolve_after):
+        live(store, day)
+    assert told(store) == ["resolved"]
+
+
+def test_to_silence_and_to_take_on_leave_each_other_and_the_episode_alone(store):
+    for day in (0, 1):
+        live(store, day, **DRIFTED)
+    before = load_episodes(store)["drift"]
+    name = before.episode.fingerprint
+    acknowledge(store, name, "", NOON)
+    silence(store, name, NOON + DAY)
+    after = load_episodes(store)["drift"]
+    assert after.silenced_until == to_micros(NOON + DAY)
+    assert (after.acknowledged_at, after.acknowledged_by) == (to_micros(NOON), "")
+    assert after.episode == before.episode and after.told_at == before.told_at
 
 
 def test_a_window_that_was_watched_before_changes_nothing(store):

@@ -12,12 +12,15 @@ from pages.blocks import (
     Curves,
     Example,
     Facts,
+    Field,
     Figure,
+    Form,
     Gallery,
     Heatmap,
     Lines,
     Mark,
     Matrix,
+    Moment,
     Notice,
     Parallel,
     Picture,
@@ -28,6 +31,7 @@ from pages.blocks import (
     Table,
     Text,
     Thumbnails,
+    Trend,
     Whiskers,
 )
 from pages.evaluation import evaluation_sections
@@ -77,6 +81,10 @@ def hostile_page(tmp_path):
         Thumbnails([Picture(png(), HOSTILE, [HOSTILE])], HOSTILE),
         Gallery([HOSTILE, HOSTILE], [Example([HOSTILE], [Picture(png(), HOSTILE)])], HOSTILE),
         Figure(png(), HOSTILE, HOSTILE),
+        Trend(
+            {HOSTILE: [Moment(1.0, 2.0, 1.0, 3.0, True)]}, 0, 2, HOSTILE, {HOSTILE: 1.0}, HOSTILE
+        ),
+        Form("/watch", [Field("text", HOSTILE, HOSTILE, HOSTILE)], HOSTILE, HOSTILE),
     ]
     html = render_page(HOSTILE, HOSTILE, [Section(HOSTILE, blocks)], Notice("bad", HOSTILE))
     page = tmp_path / "page.html"

@@ -22,14 +22,20 @@ from PIL import Image
 from pages.blocks import (
     Agenda,
     Bars,
+    Beside,
     Example,
     Facts,
+    Field,
     Figure,
     Folded,
+    Form,
     Gallery,
     Heatmap,
     Lines,
+    Link,
+    Links,
     Matrix,
+    Moment,
     Notice,
     Picture,
     Point,
@@ -37,6 +43,7 @@ from pages.blocks import (
     Table,
     Text,
     Thumbnails,
+    Trend,
 )
 from pages.render import render_page
 from pages.text import visible
@@ -97,6 +104,9 @@ def page_of(text):
         Figure(png(), text, text),
         Agenda([Point(text, 3, text, text, text, "review.html")]),
         Folded(text, [Text(text), Folded(text, [Text(text)])]),
+        Trend({text: [Moment(5.0, 1.0, 0.5, 2.0, True)]}, 0.0, 9.0, text, {text: 1.0}, text),
+        Beside([Text(text), Text(text)]),
+        Links(text, [Link(text, "/watch?days=7"), Link(text, "#content", True)]),
     ]
     return render_page(text, text, [Section(text, blocks)], Notice("bad", text))
 
@@ -142,6 +152,47 @@ def test_the_policy_allows_this_style_and_nothing_else():
     assert html.index("Content-Security-Policy") < html.index("<style>")
 
 
+def form(text="plain", action="/watch/silence"):
+    fields = [Field("hidden", "episode", value=text), Field("text", "by", text, text)]
+    return Form(action, fields, text, text, is_grave=True)
+
+
+def policy_of(html):
+    return next(value for value in Document(html).values("content") if "default-src" in value)
+
+
+@pytest.mark.parametrize(
+    "block", [form(), Folded("more", [form()]), Beside([Text("t"), Folded("more", [form()])])]
+)
+def test_only_a_page_that_asks_for_something_may_send_it_and_to_its_own_site(block):
+    html = render_page("t", "l", [Section("s", [block])])
+    strict = render_page("t", "l", [Section("s", [Text("t")])])
+    assert policy_of(html).endswith("form-action 'self'")
+    assert policy_of(strict).endswith("form-action 'none'")
+    assert policy_of(html).replace("'self'", "'none'") == policy_of(strict)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_form_holds_any_text_as_text(text):
+    hostile, plain = (
+        Document(render_page("t", "l", [Section("s", [form(one)])])) for one in (text, "plain")
+    )
+    assert hostile.elements == plain.elements
+    assert hostile.values("value") == [visible(text)] * 2
+    assert hostile.values("action") == ["/watch/silence"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["//evil.example", "https://evil.example", "javascript:alert(1)", "/a b", "/../x", "/a/../b",
+     "/x?a=1&b=2", "\\\\evil", "/watch\n", "/é"],
+)  # fmt: skip
+def test_nothing_leads_elsewhere(address):
+    for block in (Links("ways", [Link("on", address)]), form(action=address)):
+        with pytest.raises(ValueError, match="leads to no place of this site"):
+            render_page("t", "l", [Section("s", [block])])
+
+
 def test_the_document_needs_nothing_outside_itself():
     tags = {element[0] for element in PLAIN.elements}
     names = {name for _, name, _ in PLAIN.attributes}
@@ -150,7 +201,9 @@ def test_the_document_needs_nothing_outside_itself():
     assert "style" not in names and not any(name.startswith("on") for name in names)
     assert all(source.startswith("data:image/png;base64,") for source in PLAIN.values("src"))
     links = [target for target in PLAIN.values("href") if not target.startswith("#")]
-    assert links == ["review.html"], "a page beside this one"
+    assert links == ["review.html", "/watch?days=7"], (
+        "a page beside this one, and what was asked for"
+    )
     assert "url(" not in page_of("plain") and "@import" not in page_of("plain")
 
 
@@ -221,7 +274,7 @@ def test_tables_name_their_columns_rows_and_subject():
 def test_every_chart_has_a_title_and_every_picture_a_text():
     charts = page_of("plain").split('role="img"')[1:]
 
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all("<title>plain" in chart.split("<text")[0] for chart in charts)
     assert all("alt" in element for element in PLAIN.elements if element[0] == "img")
 

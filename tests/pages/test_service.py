@@ -22,5 +22,6 @@ def test_every_route_and_every_answer_is_on_it():
     for text in ("POST /predict", "GET /health", "too large", "lives",
                  "application/json or multipart/form-data"):  # fmt: skip
         assert text in page
+    assert 'href="/watch"' in page
     assert "<script" not in page and "&lt;script&gt;" in page and "<b>" not in page
     assert page == service_page(DOCUMENT)
