@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from benchmarks.postgresql import running_postgresql
 from benchmarks.served import Server, ask_until_dead, kill_under_load, serving, wait_until
@@ -155,6 +156,8 @@ def test_the_death_of_the_database_is_survived_by_every_answer(tmp_path):
                 def is_there():
                     try:
                         return connection.execute(asked).scalar_one() == len(acknowledged)
+                    except ProgrammingError:
+                        return False  # nobody has made the table yet
                     finally:
                         connection.rollback()
 

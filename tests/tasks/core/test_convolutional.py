@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from tasks.core.convolutional import ConvolutionalNet, ResidualNet
 from tests.nets import tiny, tiny_resnet
@@ -94,24 +95,26 @@ class Block(nn.Module):
         return torch.relu(y + (x if self.aside is None else self.aside(x)))
 
 
-def test_the_residual_net_is_the_one_written_out_to_the_bit():
+def test_the_residual_net_is_the_one_written_out():
+    """In double precision: which kernel computes it, and so the last bit, hangs on the threads."""
     torch.manual_seed(0)
     stem = nn.Conv2d(3, 4, 3, padding=1, bias=False)
     blocks = [Block(4, 4, 1), Block(4, 4, 1), Block(4, 8, 2), Block(8, 8, 1)]
-    expected = nn.Sequential(stem, nn.BatchNorm2d(4), nn.ReLU(), *blocks)
+    expected = nn.Sequential(stem, nn.BatchNorm2d(4), nn.ReLU(), *blocks).double()
     torch.manual_seed(0)
-    net = ConvolutionalNet(tiny(depth=2), num_channels=3)
-    x_NCHW = x_of(6, 3, 10, 10)
+    net = ConvolutionalNet(tiny(depth=2), num_channels=3).double()
+    x_NCHW = x_of(6, 3, 10, 10).double()
     for _ in range(2):
         outs = expected(x_NCHW).mean(dim=(2, 3)), net(x_NCHW)
-        assert torch.equal(*outs)
+        assert_close(*outs, rtol=1e-12, atol=1e-13)
         for out in outs:
             out.square().sum().backward()
         with torch.no_grad():
             for p in (*expected.parameters(), *net.parameters()):
                 assert p.grad is not None
                 p -= 0.01 * p.grad
-    assert torch.equal(expected.eval()(x_NCHW).mean(dim=(2, 3)), net.eval()(x_NCHW))
+    outs = expected.eval()(x_NCHW).mean(dim=(2, 3)), net.eval()(x_NCHW)
+    assert_close(*outs, rtol=1e-12, atol=1e-13)
 
 
 def test_each_further_stage_halves_the_resolution():
