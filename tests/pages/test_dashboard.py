@@ -25,7 +25,7 @@ def test_it_tells_traffic_drift_accuracy_episodes_and_models():
                  "40 predictions of these days", "Why images were refused", "as many days before",
                  "as the model sees them", "champion", "previous", "rolled back",
                  "Roll back to version 1 …", "Taken on by plain", "No reminder before",
-                 "1 checks cannot be read", "2 plain",
+                 "Left out, as they cannot be read: 1 of the checks", "2 plain",
                  "2026-03-01 00:00 to 2026-03-02 00:00"):  # fmt: skip
         assert text in said, text
     assert html.count('class="flag"') == 4 + 2 + 5  # alarms, doubts, legends
