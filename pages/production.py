@@ -41,7 +41,9 @@ def drift_blocks(overview: Mapping[str, Any], reports: Sequence[str]) -> list[Bl
     blocks: list[Block] = []
     if overview["num_unread"]:
         count = overview["num_unread"]
-        blocks.append(Notice("warning", f"Left out, as they cannot be read: {count} of the checks."))
+        blocks.append(
+            Notice("warning", f"Left out, as they cannot be read: {count} of the checks.")
+        )
     if not checks:
         said = "No window was checked in these days: `python -m monitoring watch` checks one."
         return [*blocks, Text(said)]
