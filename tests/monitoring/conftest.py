@@ -1,4 +1,4 @@
-"""A project in which a model is published."""
+"""A project in which a model is published, and stores of either kind."""
 
 import hashlib
 import json
@@ -8,6 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from benchmarks.postgresql import running_postgresql
+from monitoring.store import Store, parse_store
 from tasks.artifacts.tables import save_table
 from tasks.core.onnx_model import DESCRIPTION_KEY
 from tasks.core.yaml_edits import edit_values
@@ -42,3 +44,24 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         window = a_window(300, seed=number + 1, shift=shift).assign(model_sha256=sha256)
         save_table(window, Path(f"window{number}.parquet"))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
+)
+def store(request, tmp_path):
+    """An empty one, for tests to which either database must say the same."""
+    if request.param == "sqlite":
+        address = f"sqlite:///{tmp_path}/a/store.sqlite"
+    else:
+        server = request.getfixturevalue("postgresql")
+        address = server.make_database(f"store_{abs(hash(request.node.name))}")
+    store = Store(parse_store(address))
+    yield store
+    store.close()

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 
-from benchmarks.postgresql import running_postgresql
 from monitoring.store import Store, parse_store, to_micros
 from monitoring.tables import CHECKS, DELIVERIES, EPISODES, FEEDBACK, MEASURES, REQUESTS
 from tasks.artifacts.predictions import SCHEMA
@@ -15,26 +14,6 @@ from tasks.core.errors import ArtifactError, ParamsError
 from tests.monitoring.records import MEASURED, START, feedback, record
 
 LATER = START + timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def postgresql():
-    with running_postgresql() as server:
-        yield server
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
-)
-def store(request, tmp_path):
-    if request.param == "sqlite":
-        address = f"sqlite:///{tmp_path}/a/store.sqlite"
-    else:
-        server = request.getfixturevalue("postgresql")
-        address = server.make_database(f"store_{abs(hash(request.node.name))}")
-    store = Store(parse_store(address))
-    yield store
-    store.close()
 
 
 def test_a_window_is_what_was_predicted_in_it(store):

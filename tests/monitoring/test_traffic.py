@@ -4,12 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.postgresql import running_postgresql
-from monitoring.store import Store, parse_store, to_micros
+from monitoring.store import to_micros
 from monitoring.traffic import (
     Days,
     count_by_slot,
@@ -24,26 +22,6 @@ from tests.monitoring.records import START, feedback, record
 DAY = timedelta(days=1)
 END = START + DAY
 DAYS = days_before(END, 1)
-
-
-@pytest.fixture(scope="module")
-def postgresql():
-    with running_postgresql() as server:
-        yield server
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
-)
-def store(request, tmp_path):
-    if request.param == "sqlite":
-        address = f"sqlite:///{tmp_path}/store.sqlite"
-    else:
-        server = request.getfixturevalue("postgresql")
-        address = server.make_database(f"traffic_{abs(hash(request.node.name))}")
-    store = Store(parse_store(address))
-    yield store
-    store.close()
 
 
 def some_traffic(store, count=300):
