@@ -55,7 +55,7 @@ def measure_flow(setting: Setting) -> Iterator[Row]:
         (folder / "models/champion").mkdir(parents=True)
         (folder / "models/champion/NONE").touch()
         (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-        command = ("-m", "flows.monitoring")
+        command = ("-m", "flows.watching")
         teller = Teller(folder, f"sqlite:///{folder}/store.sqlite", receiver, *command)
         yield from _kill(setting.options.flow_kills, "flow", teller, receiver, folder, setting)
 
