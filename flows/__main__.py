@@ -1,8 +1,9 @@
-"""Serves all flows on the schedules of prefect.yaml from one machine: `python -m flows`."""
+"""Serves the flows on the schedules of prefect.yaml from one machine: `python -m flows`."""
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.environment import SERVED, prepare
@@ -17,14 +18,15 @@ from flows.schedules import load_deployments
 from flows.server import any_server
 
 
-def serve_flows(root: Path, interval_seconds: float | None) -> None:
-    """Runs the flows when they are due until interrupted; with PREFECT_API_URL, on that server.
+def serve_flows(root: Path, interval_seconds: float | None, names: Sequence[str]) -> None:
+    """Runs the flows, or those of the deployments named, when they are due until interrupted; with
+    PREFECT_API_URL, on that server.
 
     Raises:
-        ScheduleError: prefect.yaml cannot be served.
+        ScheduleError: prefect.yaml cannot be served, or has no deployment of a name.
         ServerError: there is no PREFECT_API_URL, and no server could be started.
     """
-    deployments = load_deployments(root / "prefect.yaml", interval_seconds)
+    deployments = load_deployments(root / "prefect.yaml", interval_seconds, names)
     url = any_server(root)
     print(f"Prefect: {url.removesuffix('/api')}", flush=True)
     os.environ[SERVED] = "1"
@@ -35,13 +37,18 @@ def main(argv: list[str]) -> int:
     """Exit status: 0, 1 after a failure, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="python -m flows", description=__doc__)
     parser.add_argument(
+        "names", nargs="*", metavar="DEPLOYMENT", help="what to serve of prefect.yaml; all of it"
+    )
+    parser.add_argument(
         "--interval",
         type=_seconds,
         metavar="SECONDS",
-        help="run every flow this often instead of on its schedule",
+        help="run what has a schedule this often instead",
     )
     arguments = parser.parse_args(argv)
-    return exit_status("flows", lambda: serve_flows(Path.cwd(), arguments.interval))
+    return exit_status(
+        "flows", lambda: serve_flows(Path.cwd(), arguments.interval, arguments.names)
+    )
 
 
 def _seconds(text: str) -> float:

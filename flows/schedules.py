@@ -1,5 +1,6 @@
 """prefect.yaml as deployments to serve from this machine."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,24 @@ class ScheduleError(TilthError, ValueError):
     """prefect.yaml cannot be served."""
 
 
-def load_deployments(path: Path, interval_seconds: float | None) -> list[RunnerDeployment]:
-    """The deployments of a prefect.yaml, without their work pools.
+def load_deployments(
+    path: Path, interval_seconds: float | None, names: Collection[str] = ()
+) -> list[RunnerDeployment]:
+    """The deployments of a prefect.yaml, or those of them that are named, without their work pools.
 
-    Each runs on its own cron schedules, or all of them every `interval_seconds` where given.
+    Each runs on its own cron schedules, or, if it has any and `interval_seconds` is given, that
+    often instead; what waits for an event alone goes on waiting for it.
 
     Raises:
-        ScheduleError: the file is missing or malformed, or a deployment in it is incomplete.
+        ScheduleError: the file is missing or malformed, a deployment in it is incomplete, or it
+            has none of a name.
     """
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        entries = document["deployments"]
-        return [_deployment(entry, interval_seconds) for entry in entries]
+        entries = {entry["name"]: entry for entry in document["deployments"]}
+        if unknown := sorted(set(names) - entries.keys()):
+            raise ScheduleError(f"{path} has no deployment {unknown[0]!r}, but {[*entries]}")
+        return [_deployment(entries[name], interval_seconds) for name in names or entries]
     except (OSError, YAMLError, KeyError, TypeError) as error:
         raise ScheduleError(f"{path} cannot be served: {type(error).__name__}: {error}") from error
 
@@ -38,10 +45,11 @@ def load_deployments(path: Path, interval_seconds: float | None) -> list[RunnerD
 def _deployment(entry: dict[str, Any], interval_seconds: float | None) -> RunnerDeployment:
     flow = load_flow_from_entrypoint(entry["entrypoint"])
     limit = entry.get("concurrency_limit")
+    schedules = [_cron(schedule) for schedule in entry.get("schedules", [])]
     when: dict[str, Any] = (
         {"interval": timedelta(seconds=interval_seconds)}
-        if interval_seconds is not None
-        else {"schedules": [_cron(schedule) for schedule in entry.get("schedules", [])]}
+        if schedules and interval_seconds is not None
+        else {"schedules": schedules}
     )
     deployment = flow.to_deployment(
         entry["name"],

@@ -100,7 +100,7 @@ def test_an_interval_fires_again_and_again_and_nothing_outlives_the_command(
     log = root / "log"
     with log.open("w") as output:
         serving = subprocess.Popen(
-            [sys.executable, "-m", "flows", "--interval", "10"],
+            [sys.executable, "-m", "flows", "data", "training", "--interval", "10"],
             cwd=root,
             env=environment(root),
             stdout=output,
@@ -193,7 +193,11 @@ def test_every_deployment_of_the_project_can_be_served() -> None:
     for deployment in (*scheduled.values(), *often):
         assert deployment.work_pool_name is None
         assert deployment.concurrency_options is not None
-    assert "interval" in repr(often[0].schedules)
+    # What begins with an event alone would do nothing, again and again.
+    assert {d.name: "interval" in repr(d.schedules) for d in often} == {
+        name: bool(deployment.schedules) for name, deployment in scheduled.items()
+    }
+    assert not scheduled["retraining"].schedules
     assert "cron" in repr(scheduled["data"].schedules)
     # Under the same name ingest would not run again, and a schedule take in nothing.
     assert scheduled["data"].parameters == {"take_in": True}
@@ -213,6 +217,13 @@ def test_what_a_flow_emits_starts_another() -> None:
         "training": {DATA_READY},
         "following": {ADVANCED},
     }
+
+
+def test_what_is_named_is_served_alone() -> None:
+    served = load_deployments(ROOT / "prefect.yaml", None, ["training", "data"])
+    assert [deployment.name for deployment in served] == ["training", "data"]
+    with pytest.raises(ScheduleError, match=r"no deployment 'ploughing', but \['data'"):
+        load_deployments(ROOT / "prefect.yaml", None, ["data", "ploughing"])
 
 
 @pytest.mark.parametrize("text", ["", "deployments: 3", "deployments: [{name: a}]", "a: ["])
