@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Copy
 KILLED_AT = str(Path(__file__).with_name("killed_at.py"))
 CHAMPION = ("models/champion", "models/champion.dvc", "models/registry.json")
 PUBLISH = ("_check_servable", "_set_champion", "record_champion", "save_registry", "commit")
-ROLLBACK = ("_restore", "record_champion", "save_registry", "commit")
+ROLLBACK = ("restore", "record_champion", "save_registry", "commit")
 
 
 @pytest.fixture(scope="module")
