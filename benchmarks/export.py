@@ -28,7 +28,7 @@ from benchmarks import workspace
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.pareto import draw_pareto
 from benchmarks.pictures import CIFAR10_AUGMENT
-from benchmarks.record import Row, hardware, load_rows, make_row
+from benchmarks.record import Row, fast_precision, load_rows, make_row
 from benchmarks.sources import take_cifar10
 from benchmarks.workspace import Clones
 from tasks.artifacts.images import Images
@@ -229,8 +229,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pruned-epochs", type=int, default=10, help="of the pruned one")
     parser.add_argument("--num-runs", type=int, default=2000, help="of a batch of 1")
     parser.add_argument("--energy-seconds", type=float, default=45.0)
-    fast = "bf16" if "bf16" in hardware() else "float32"
-    parser.add_argument("--precision", choices=["float32", "bf16"], default=fast)
+    parser.add_argument("--precision", choices=["float32", "bf16"], default=fast_precision())
     return parser
 
 

@@ -81,6 +81,11 @@ def hardware() -> str:
     return ", ".join([processor.model, f"{cores} cores", *fast])
 
 
+def fast_precision() -> str:
+    """Of trainings whose results are measured, and not they."""
+    return "bf16" if any("bf16" in flag for flag in load_processor().flags) else "float32"
+
+
 @cache
 def commit() -> str:
     """The commit that was measured; `-dirty` if the code differed from it."""

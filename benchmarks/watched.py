@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks import workspace
 from benchmarks.cells import Setting, say
 from benchmarks.memory import remembered
-from benchmarks.record import ROOT
+from benchmarks.record import ROOT, fast_precision
 from benchmarks.sources import link_or_copy
 from monitoring.baseline import Baseline
 from monitoring.params import load_params
@@ -29,6 +29,7 @@ from tasks.core.inference import run_net, softmax
 # Given to the project, which divides them; the others are watched.
 NUM_GIVEN = 20_000
 PARAMS = {
+    "run.precision": fast_precision(),
     "clean.image_size": 32,
     "clean.channels": 3,
     "pretrain.architecture.width": 48,
