@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 from zlib import crc32
 
@@ -31,7 +31,7 @@ class _Segment:
         self._path, self.number, self.num_bytes = path, int(path.stem), 0
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
         self._file = os.open(path, flags, 0o600)
-        self._syncing, self._num_synced = Lock(), 0
+        self._synced, self._is_syncing, self._num_synced = Condition(), False, 0
 
     def write(self, data: bytes) -> None:
         """All or nothing. Raises OSError."""
@@ -47,22 +47,32 @@ class _Segment:
     def sync(self, num_bytes: int) -> None:
         """Has so many bytes on the disk itself. Who comes while another waits for the disk, waits
         with those who came meanwhile, for one sync of them all. Raises OSError."""
-        with self._syncing:
+        with self._synced:
+            # Whose bytes a sync has taken along is not kept by the next one.
+            self._synced.wait_for(lambda: not self._is_syncing or self._num_synced >= num_bytes)
             if self._num_synced >= num_bytes:
                 return
-            written = self.num_bytes
+            self._is_syncing, written, num_synced = True, self.num_bytes, self._num_synced
+        try:
             os.fdatasync(self._file)
-            if not self._num_synced:
+            if not num_synced:
                 _sync_folder(self._path.parent)
-            self._num_synced = written
+            num_synced = written
+        finally:
+            with self._synced:
+                self._is_syncing, self._num_synced = False, num_synced
+                self._synced.notify_all()
 
     def close(self) -> None:
         """Once all is on the disk itself. Raises OSError."""
-        with self._syncing:
-            if self._num_synced < self.num_bytes:
-                os.fdatasync(self._file)
-                self._num_synced = self.num_bytes
-            os.close(self._file)
+        try:
+            self.sync(self.num_bytes)
+        finally:
+            with self._synced:
+                self._synced.wait_for(lambda: not self._is_syncing)
+                os.close(self._file)
+                # By its number another file may go from now on.
+                self._file = -1
 
 
 def _sync_folder(folder: Path) -> None:
