@@ -225,8 +225,8 @@ CELLS = (
 def make_parser() -> argparse.ArgumentParser:
     parser = topic_parser("export", __doc__, CELLS)
     parser.add_argument("--num-images", type=int, default=0, help="of CIFAR-10; 0: all")
-    parser.add_argument("--epochs", type=int, default=16, help="of the net")
-    parser.add_argument("--pruned-epochs", type=int, default=10, help="of the pruned one")
+    parser.add_argument("--epochs", type=int, default=5, help="of the net")
+    parser.add_argument("--pruned-epochs", type=int, default=3, help="of the pruned one")
     parser.add_argument("--num-runs", type=int, default=2000, help="of a batch of 1")
     parser.add_argument("--energy-seconds", type=float, default=45.0)
     parser.add_argument("--precision", choices=["float32", "bf16"], default=fast_precision())
