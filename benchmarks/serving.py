@@ -4,7 +4,7 @@ load        requests/s, latency and processor time of one image a request at 1, 
             beside a bare handler (FastAPI, Pillow, ONNX Runtime) and the same service without a
             record (which may cost 10 %; it measures images all the same); and with every record
             synced to the disk before its answer
-endurance   3 minutes at 8 clients: memory at their end against that after the first
+endurance   10 minutes at 8 clients: memory at their end against that after the first
 killed      kill -9 of the server 20 times under load: every answer in the store, and once
 database    PostgreSQL killed 5 times under load: the same
 attacks     requests that must not be answered, or harm: how many were, and errors of ours (none)
@@ -206,7 +206,7 @@ def main(argv: list[str]) -> None:
     parser = topic_parser("serving", __doc__, CELLS)
     parser.add_argument("--repeats", type=int, default=5, help="turns of each server (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn (%(default)s)")
-    parser.add_argument("--minutes", type=int, default=3, help="of endurance (%(default)s)")
+    parser.add_argument("--minutes", type=int, default=10, help="of endurance (%(default)s)")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--database-kills", type=int, default=5)
     parser.add_argument("--examples", type=int, default=100, help="of schemathesis, per route")
