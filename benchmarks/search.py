@@ -6,14 +6,18 @@ The search is that of search.yaml, with either sampler and none of the present v
 the encoder is pretrained once per seed. What counts is the best score on val after so many trials.
 """
 
+import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import albumentations as A
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
 from benchmarks.pictures import NUM_CLASSES, digits
@@ -116,7 +120,12 @@ def search_seed(
 def measure_digits(setting: Setting) -> Iterator[Row]:
     options = setting.options
     changed = dict(options.set)
-    outcomes = [search_seed(seed, options.num_trials, changed) for seed in options.seeds]
+    measure = partial(search_seed, num_trials=options.num_trials, changed=changed)
+    # Forked, a process would inherit threads of torch that no longer run.
+    context = multiprocessing.get_context("spawn")
+    alone = partial(torch.set_num_threads, 1)
+    with ProcessPoolExecutor(options.processes, context, alone) as pool:
+        outcomes = list(pool.map(measure, options.seeds))
     metric = load_search(ROOT / "search.yaml", load_yaml(ROOT / "params.yaml")).metric
     what = metric.replace("_", " ")
     yield make_row(f"digits: {what} on val, present values", [one for one, _ in outcomes], "")
@@ -138,6 +147,7 @@ def main(argv: Sequence[str]) -> None:
     parser = topic_parser("search", __doc__, CELLS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--num-trials", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=1, help="seeds at once, a thread each")
     run_cells("search", CELLS, parser.parse_args(argv))
 
 

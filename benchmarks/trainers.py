@@ -42,7 +42,7 @@ def _by_lightning(work: "Work") -> float:
     class Module(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net = make_net(work.is_channels_last)
+            self.net = make_net(work)
             self.ends: list[float] = []
 
         def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
@@ -76,7 +76,7 @@ def _by_transformers(work: "Work") -> float:
     class Net(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = make_net(work.is_channels_last)
+            self.net = make_net(work)
 
         def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"loss": F.cross_entropy(self.net(images).float(), labels)}

@@ -2,8 +2,8 @@
 
 loop         images/s of our loop, augmentation included, against a bare PyTorch loop of the same
              net, batch, precision and augmentation (at least 0.95 ×)
-precision    bf16 and channels_last, both loops, against float32 as PyTorch has it by default (at
-             least 1.8 × where the processor has avx512_bf16)
+precision    ours in bf16 and channels_last, against float32 as PyTorch has it by default (at least
+             1.8 × where the processor has avx512_bf16), of a ResNet-20 and of a wider net
 trainers     Lightning's and transformers' Trainer on the same work, where they are installed
 workers      our loop with augmentation between steps, and in one process beside it
 where        augmentation alone: by albumentations on one core, and batched in torch
@@ -35,31 +35,36 @@ from tasks.learning import Training
 from tasks.lesson import Course
 
 SHAPE, NUM_CLASSES, BATCH_SIZE, SEED = (32, 32, 3), 10, 128, 0
+# Widths of the stages, and blocks in each. The wider is of the shape that encoders have by default.
+NETS = {"ResNet-20": ((16, 32, 64), 3), "0.7 M parameters": ((48, 96, 192), 1)}
 
 
 class Work(NamedTuple):
-    """What each loop does: `num_images` are seen once, augmented, by a ResNet-20."""
+    """What each loop does: `num_images` are seen once, augmented, by one of `NETS`."""
 
     images_NHWC: np.ndarray
     labels_N: np.ndarray
     policy: A.Compose
     precision: str
     is_channels_last: bool
+    net: str
 
 
-def make_work(num_images: int, precision: str, is_channels_last: bool) -> Work:
+def make_work(
+    num_images: int, precision: str, is_channels_last: bool, net: str = "ResNet-20"
+) -> Work:
     rng = np.random.default_rng(SEED)
     images_NHWC = rng.integers(0, 256, (num_images, *SHAPE), dtype=np.uint8)
     labels_N = rng.integers(0, NUM_CLASSES, num_images)
     transforms = TypeAdapter(Transforms).validate_python("light", strict=True)
     policy = build_policy(transforms, SHAPE)
-    return Work(images_NHWC, labels_N, policy, precision, is_channels_last)
+    return Work(images_NHWC, labels_N, policy, precision, is_channels_last, net)
 
 
-def make_net(is_channels_last: bool = False) -> ResidualNet:
+def make_net(work: Work) -> ResidualNet:
     torch.manual_seed(SEED)
-    net = ResidualNet((16, 32, 64), 3, SHAPE[2], NUM_CLASSES)
-    if is_channels_last:
+    net = ResidualNet(*NETS[work.net], SHAPE[2], NUM_CLASSES)
+    if work.is_channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
 
@@ -70,7 +75,7 @@ def make_optimiser(net: torch.nn.Module) -> torch.optim.Optimizer:
 
 def ours(work: Work, num_workers: int = 0) -> float:
     """Images/s of `tasks.learning`, of the second epoch."""
-    net = make_net()
+    net = make_net(work)
     source = AugmentedImages(work.images_NHWC, work.labels_N, work.policy, SEED)
     rows = np.arange(len(work.images_NHWC))
     lesson = Timed(net, source, rows, np.ones(len(rows), np.float32), None)
@@ -90,7 +95,7 @@ class Timed(Classes):
 
 def bare(work: Work) -> float:
     """Images/s of what one would write without a framework, of the second epoch."""
-    net = make_net(work.is_channels_last)
+    net = make_net(work)
     optimiser = make_optimiser(net)
     rows, device = np.arange(len(work.images_NHWC)), torch.device("cpu")
     num_steps = 2 * -(-len(rows) // BATCH_SIZE)
@@ -136,12 +141,17 @@ def measure_loop(setting: Setting) -> Iterator[Row]:
 
 def measure_precision(setting: Setting) -> Iterator[Row]:
     options = setting.options
-    fast = make_work(options.num_images, "bf16", is_channels_last=True)
-    slow = make_work(options.num_images, "float32", is_channels_last=False)
-    say("bf16 and channels_last, and float32")
-    quick, usual = alternate(options.repeats, lambda: ours(fast), lambda: bare(slow))
-    name = "precision: ours in bf16 and channels_last, against a bare loop in float32"
-    yield make_row(name, quick, "images/s", usual)
+    for net in NETS:
+        fast = make_work(options.num_images, "bf16", True, net)
+        slow = make_work(options.num_images, "float32", False, net)
+        say(f"bf16 and channels_last, and float32, {net}")
+        quick, usual = alternate(
+            options.repeats,
+            lambda fast=fast: ours(fast),  # type: ignore[misc]
+            lambda slow=slow: bare(slow),  # type: ignore[misc]
+        )
+        name = f"precision: ours in bf16 and channels_last, against a bare loop in float32, {net}"
+        yield make_row(name, quick, "images/s", usual)
 
 
 def measure_trainers(setting: Setting) -> Iterator[Row]:

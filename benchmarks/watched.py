@@ -30,11 +30,13 @@ from tasks.core.inference import run_net, softmax
 NUM_GIVEN = 20_000
 PARAMS = {
     "run.precision": fast_precision(),
+    "run.num_threads": 1,
     "clean.image_size": 32,
     "clean.channels": 3,
     "pretrain.architecture.width": 48,
     "pretrain.views": "ssl",
-    "pretrain.epochs": 15,
+    "pretrain.epochs": 5,
+    "pretrain.batch_size": 128,
     "augment.transforms": [
         {
             "name": "Affine",
@@ -42,7 +44,9 @@ PARAMS = {
         },
         {"name": "HorizontalFlip", "arguments": {}},
     ],
-    "finetune.epochs": 20,
+    "finetune.optimiser.learning_rate": 0.002,
+    "finetune.epochs": 40,
+    "finetune.patience": 40,
     "split.test_fraction": 0.02,
 }
 NUM_REFERENCE = 10_000
