@@ -42,6 +42,13 @@ def test_a_pointwise_convolution_is_that_of_torch(stride, height, width):
         assert torch.allclose(mine, reference)
 
 
+def test_gradients_of_a_pointwise_convolution_keep_the_memory_format():
+    x_NCHW = torch.randn(2, 16, 8, 8, requires_grad=True)
+    out_NCHW = Pointwise(16, 32, 1, 2)(x_NCHW.to(memory_format=torch.channels_last))
+    (gradient_NCHW,) = torch.autograd.grad(out_NCHW.sum(), x_NCHW)
+    assert gradient_NCHW.is_contiguous(memory_format=torch.channels_last)
+
+
 @given(st.integers(1, 2048))
 def test_heads_share_the_width_evenly(width):
     heads = num_heads(width)
