@@ -1,7 +1,9 @@
 """The database behind the store: opened, brought up to its layout, written."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
@@ -23,20 +25,36 @@ _ROWS_AT_A_TIME = (100, 10, 1)
 
 def open_engine(url: URL) -> Engine:
     """With all tables. Raises SQLAlchemyError or OSError."""
+    alone: AbstractContextManager[None] = nullcontext()
     if url.drivername == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(str(url.database)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        alone = _alone_in(folder)
         engine = create_engine(url, connect_args={"timeout": 10})
         # Readers and the one writer do not wait for each other.
         event.listen(engine, "connect", _use_wal)
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     try:
-        METADATA.create_all(engine)
-        _add_indices(engine)
+        with alone:
+            METADATA.create_all(engine)
+            _add_indices(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While others wait who open a store there: SQLite has two that make the same table at once
+    fail, and two that begin to write ahead."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _add_indices(engine: Engine) -> None:

@@ -1,11 +1,13 @@
 """Rows go in by the hundred and by name, and those that are there stay as they are."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine, inspect, select
 
 from monitoring.database import insert, open_engine
 from monitoring.store import parse_store
@@ -46,3 +48,14 @@ def test_a_table_without_such_a_column_takes_nothing(engine: Engine) -> None:
         insert(connection, REQUESTS, rows)
     with engine.connect() as connection:
         assert connection.execute(select(REQUESTS)).all() == []
+
+
+def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    url, together = parse_store(f"sqlite:///{tmp_path}/store.sqlite"), Barrier(4)
+
+    def open_together(_: int) -> set[str]:
+        together.wait()
+        return set(inspect(open_engine(url)).get_table_names())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(open_together, range(4))) == [set(METADATA.tables)] * 4
