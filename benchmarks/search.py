@@ -64,7 +64,7 @@ def save_inputs(folder: Path, seed: int) -> dict[str, dict[str, Path]]:
     save_rows(np.setdiff1d(others, train), read["unlabelled"])
     levels = pictures.images_NHWC[others] / np.float32(255)
     save_json({"mean": [float(levels.mean())], "std": [float(levels.std())]}, read["statistics"])
-    limits = {"max_pixels": 10**6, "max_file_bytes": 10**6, "max_frames": 1}
+    limits = {"min_size": 1, "max_pixels": 10**6, "max_file_bytes": 10**6, "max_frames": 1}
     shape = pictures.images_NHWC.shape[1:]
     canonical = {"size": shape[0], "channels": shape[2], "resize": "squash", "limits": limits}
     save_json(canonical, read["canonical"])
