@@ -80,11 +80,13 @@ class Watched(NamedTuple):
     def see(self, images_NHWC: np.ndarray, labels_N: np.ndarray) -> Seen:
         """A label of -1 is of no class of the model."""
         rows = np.arange(len(images_NHWC))
-        logits_NK = run_net(self.net, images_NHWC, rows, CPU, "float32")
-        probabilities_NK = softmax(logits_NK.astype(np.float64) / self.temperature)
+        embeddings_ND = run_net(self.net.encoder, images_NHWC, rows, CPU, "float32")
+        with torch.inference_mode():
+            logits_NK = self.net.head(torch.from_numpy(embeddings_ND)).double().numpy()
+        probabilities_NK = softmax(logits_NK / self.temperature)
         grey_N = images_NHWC.reshape(len(rows), -1) / 255
         return Seen(
-            run_net(self.net.encoder, images_NHWC, rows, CPU, "float32"),
+            embeddings_ND,
             probabilities_NK,
             grey_N.mean(axis=1),
             grey_N.std(axis=1),
