@@ -3,14 +3,14 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy import Connection, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,11 +21,13 @@ from tasks.core.errors import ArtifactError
 # SQLite hands the interpreter's lock back and forth once a statement, and with it that of whoever
 # else waits in this process: so few statements for many rows, of lengths that are prepared once.
 _ROWS_AT_A_TIME = (100, 10, 1)
+# Any number that no other program locks in this database: the letters of the name.
+_LOCK = int.from_bytes(b"tilth")
 
 
 def open_engine(url: URL) -> Engine:
     """With all tables. Raises SQLAlchemyError or OSError."""
-    alone: AbstractContextManager[None] = nullcontext()
+    alone: AbstractContextManager[None]
     if url.drivername == "sqlite":
         folder = Path(str(url.database)).parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,7 @@ def open_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _use_wal)
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        alone = _alone_on(engine)
     try:
         with alone:
             METADATA.create_all(engine)
@@ -55,6 +58,14 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(opened)
+
+
+@contextmanager
+def _alone_on(engine: Engine) -> Iterator[None]:
+    """As in a folder: PostgreSQL locks a table once it is there, not while it is made."""
+    with engine.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        yield
 
 
 def _add_indices(engine: Engine) -> None:

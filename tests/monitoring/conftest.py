@@ -55,13 +55,16 @@ def postgresql():
 @pytest.fixture(
     params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 )
-def store(request, tmp_path):
-    """An empty one, for tests to which either database must say the same."""
+def address(request, tmp_path):
+    """Of no store yet, for tests to which either database must say the same."""
     if request.param == "sqlite":
-        address = f"sqlite:///{tmp_path}/a/store.sqlite"
-    else:
-        server = request.getfixturevalue("postgresql")
-        address = server.make_database(f"store_{abs(hash(request.node.name))}")
+        return f"sqlite:///{tmp_path}/a/store.sqlite"
+    server = request.getfixturevalue("postgresql")
+    return server.make_database(f"store_{abs(hash(request.node.name))}")
+
+
+@pytest.fixture
+def store(address):
     store = Store(parse_store(address))
     yield store
     store.close()

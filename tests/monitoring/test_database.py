@@ -50,8 +50,8 @@ def test_a_table_without_such_a_column_takes_nothing(engine: Engine) -> None:
         assert connection.execute(select(REQUESTS)).all() == []
 
 
-def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
-    url, together = parse_store(f"sqlite:///{tmp_path}/store.sqlite"), Barrier(4)
+def test_a_new_store_may_be_opened_by_several_at_once(address: str) -> None:
+    url, together = parse_store(address), Barrier(4)
 
     def open_together(_: int) -> set[str]:
         together.wait()
