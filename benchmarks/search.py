@@ -4,6 +4,7 @@ digits    scikit-learn's digits, 20 labels a class, 500 rows of val, the rest wi
 
 The search is that of search.yaml, with either sampler and none of the present values to begin with;
 the encoder is pretrained once per seed. What counts is the best score on val after so many trials.
+What is done is remembered in .cache/benchmarks, by commit and seed.
 """
 
 import multiprocessing
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
+from benchmarks.memory import remembered
 from benchmarks.pictures import NUM_CLASSES, digits
 from benchmarks.record import ROOT, Row, make_row
 from benchmarks.workspace import temporary_folder
@@ -117,10 +119,18 @@ def search_seed(
     return present, found
 
 
+def recall(
+    seed: int, num_trials: int, changed: dict[str, Any]
+) -> tuple[float, dict[str, list[float]]]:
+    key = {"search": seed, "num_trials": num_trials, "set": changed}
+    present, found = remembered(key, partial(search_seed, seed, num_trials, changed))
+    return present, found
+
+
 def measure_digits(setting: Setting) -> Iterator[Row]:
     options = setting.options
     changed = dict(options.set)
-    measure = partial(search_seed, num_trials=options.num_trials, changed=changed)
+    measure = partial(recall, num_trials=options.num_trials, changed=changed)
     # Forked, a process would inherit threads of torch that no longer run.
     context = multiprocessing.get_context("spawn")
     alone = partial(torch.set_num_threads, 1)
