@@ -79,24 +79,27 @@ def save_inputs(folder: Path, seed: int) -> dict[str, dict[str, Path]]:
     return paths
 
 
-def best_so_far(
+def scores_of(
     search: Search, sections: dict[str, Any], ground: trials.Ground, folder: Path
-) -> list[float]:
-    """The best score after each trial; those that were stopped early have none of their own."""
+) -> list[float | None]:
+    """Of each trial; those that were stopped early have none."""
     url = parse_storage(f"sqlite:///{folder / search.sampler.name}.db")
     with opened_study(url, search, {"space": list(search.space)}, None) as study:
         Worker(
             study, search, sections, lambda each, report: trials.run_trial(each, ground, report)
         ).run()
-        scores = [one.value if one.state.name == "COMPLETE" else None for one in study.trials]
-    worst, better = (np.inf, np.minimum) if search.is_lower_better else (-np.inf, np.maximum)
-    return better.accumulate([worst if one is None else one for one in scores]).tolist()
+        return [one.value if one.state.name == "COMPLETE" else None for one in study.trials]
+
+
+def best_of(scores: Sequence[float | None], search: Search) -> float:
+    known = [score for score in scores if score is not None]
+    return min(known, default=np.inf) if search.is_lower_better else max(known, default=-np.inf)
 
 
 def search_seed(
     seed: int, num_trials: int, changed: dict[str, Any]
-) -> tuple[float, dict[str, list[float]]]:
-    """The score of the present values, and by sampler the best score after each trial."""
+) -> tuple[float, dict[str, list[float | None]]]:
+    """The score of the present values, and by sampler that of each trial."""
     sections = load_yaml(ROOT / "params.yaml")
     search = load_search(ROOT / "search.yaml", sections)
     sections = with_values(sections, changed)
@@ -114,14 +117,15 @@ def search_seed(
         for name, sampler in SAMPLERS.items():
             settings = {"sampler": sampler, "seed": seed, "num_trials": num_trials}
             one = Search.model_validate({**search.model_dump(), **settings})
-            found[name] = best_so_far(one, sections, ground, folder)
-            say(f"seed {seed}, {name}: {found[name][-1]:.4f}, present values {present:.4f}")
+            found[name] = scores_of(one, sections, ground, folder)
+            best = best_of(found[name], one)
+            say(f"seed {seed}, {name}: {best:.4f}, present values {present:.4f}")
     return present, found
 
 
 def recall(
     seed: int, num_trials: int, changed: dict[str, Any]
-) -> tuple[float, dict[str, list[float]]]:
+) -> tuple[float, dict[str, list[float | None]]]:
     key = {"search": seed, "num_trials": num_trials, "set": changed}
     present, found = remembered(key, partial(search_seed, seed, num_trials, changed))
     return present, found
@@ -136,17 +140,17 @@ def measure_digits(setting: Setting) -> Iterator[Row]:
     alone = partial(torch.set_num_threads, 1)
     with ProcessPoolExecutor(options.processes, context, alone) as pool:
         outcomes = list(pool.map(measure, options.seeds))
-    metric = load_search(ROOT / "search.yaml", load_yaml(ROOT / "params.yaml")).metric
-    what = metric.replace("_", " ")
+    search = load_search(ROOT / "search.yaml", load_yaml(ROOT / "params.yaml"))
+    what = search.metric.replace("_", " ")
     yield make_row(f"digits: {what} on val, present values", [one for one, _ in outcomes], "")
     for after in (n for n in AFTER if n <= options.num_trials):
         tpe, random = (
-            [found[name][after - 1] for _, found in outcomes] for name in ("tpe", "random")
+            [best_of(found[name][:after], search) for _, found in outcomes]
+            for name in ("tpe", "random")
         )
         name = f"digits: best {what} on val after {after} trials, TPE against random"
         yield make_row(name, tpe, "", random)
-        sign = 1 if metric.endswith("_loss") else -1
-        wins = sum(sign * a <= sign * b for a, b in zip(tpe, random, strict=True))
+        wins = sum(best_of(pair, search) == pair[0] for pair in zip(tpe, random, strict=True))
         yield make_row(f"digits: seeds with TPE ≥ random after {after} trials", wins, "", len(tpe))
 
 
