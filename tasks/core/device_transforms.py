@@ -177,8 +177,8 @@ def grey_of(x_NCHW: Tensor) -> Tensor:
     """(N, 1, H, W), by the weights of ITU-R BT.601."""
     if x_NCHW.shape[1] == 1:
         return x_NCHW
-    weights = torch.tensor(_GREY, device=x_NCHW.device).view(1, 3, 1, 1)
-    return (x_NCHW * weights).sum(dim=1, keepdim=True)
+    r, g, b = (weight * x_N1HW for weight, x_N1HW in zip(_GREY, x_NCHW.split(1, 1), strict=True))
+    return r + g + b
 
 
 def scale_values(x_NCHW: Tensor, arguments: Arguments, draws: Draws) -> Tensor:

@@ -1,4 +1,5 @@
-"""Losses that need no labels: one function per paper.
+"""Losses that need no labels: one function per paper. No shape hangs on a value, so that the host
+need not wait for the device.
 
 N images, D width of a projection, Q keys in the queue, P patches, X values of a patch
 """
@@ -23,8 +24,8 @@ def nt_xent_loss(z1_ND: Tensor, z2_ND: Tensor, temperature: float) -> Tensor:
     z_MD = F.normalize(torch.cat([z1_ND, z2_ND]), dim=1)
     similarity_MM = z_MD @ z_MD.T / temperature
     similarity_MM.fill_diagonal_(float("-inf"))
-    other_view_M = torch.arange(2 * num_images).roll(num_images)
-    return F.cross_entropy(similarity_MM, other_view_M.to(z_MD.device))
+    other_view_M = torch.arange(2 * num_images, device=z_MD.device).roll(num_images)
+    return F.cross_entropy(similarity_MM, other_view_M)
 
 
 def info_nce_loss(
@@ -101,7 +102,7 @@ def reconstruction_loss(predicted_NPX: Tensor, patches_NPX: Tensor, is_masked_NP
     variance_NP1, mean_NP1 = torch.var_mean(patches_NPX, dim=2, keepdim=True)
     target_NPX = (patches_NPX - mean_NP1) / (variance_NP1 + _LEAST_PATCH_VARIANCE).sqrt()
     error_NP = (predicted_NPX - target_NPX).square().mean(dim=2)
-    return error_NP[is_masked_NP].mean()
+    return (error_NP * is_masked_NP).sum() / is_masked_NP.sum()
 
 
 def standardise(z_ND: Tensor) -> Tensor:
@@ -111,6 +112,7 @@ def standardise(z_ND: Tensor) -> Tensor:
 
 
 def off_diagonal(matrix_DD: Tensor) -> Tensor:
-    """The entries outside the diagonal."""
-    is_off_DD = ~torch.eye(len(matrix_DD), dtype=torch.bool, device=matrix_DD.device)
-    return matrix_DD[is_off_DD]
+    """The entries outside the diagonal, (D · (D - 1),)."""
+    width = len(matrix_DD)
+    # After the first entry of a flat matrix, each further (width + 1)th lies on the diagonal.
+    return matrix_DD.flatten()[1:].view(width - 1, width + 1)[:, :-1].flatten()

@@ -85,6 +85,7 @@ class TransformersNet(nn.Module):
         self.image_width = image_width
         names = [name.rsplit(".", 1)[-1] for name, _ in model.named_parameters()]
         self.has_class_token = any(name in _CLASS_TOKENS for name in names)
+        _keep_mask_tokens(model)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         if self.image_width is not None and x_NCHW.shape[2:] != 2 * (self.image_width,):
@@ -97,6 +98,16 @@ class TransformersNet(nn.Module):
         if hidden.ndim == 4:
             return hidden.mean(dim=(2, 3))
         return hidden[:, 0] if self.has_class_token else hidden.mean(dim=1)
+
+
+def _keep_mask_tokens(model: nn.Module) -> None:
+    """What stood for hidden patches when DINOv2 and its kin were taught is kept as it is: here
+    nothing is hidden, and several processes would wait for its gradient."""
+    for module in model.modules():
+        token = getattr(module, "mask_token", None)
+        if isinstance(token, nn.Parameter):
+            del module.mask_token
+            module.register_buffer("mask_token", token.detach())
 
 
 def resized(x_NCHW: Tensor, width: int) -> Tensor:

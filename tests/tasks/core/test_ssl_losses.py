@@ -259,3 +259,21 @@ def test_the_parts_of_a_matrix_and_its_scale():
     assert off_diagonal(matrix).tolist() == [1, 2, 3, 5, 6, 7]
     scaled = standardise(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
     assert scaled.tolist() == [[-1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: nt_xent_loss(a, b, 0.2),
+        lambda a, b: info_nce_loss(a, b, torch.cat([b, a]), 0.2),
+        lambda a, b: barlow_twins_loss(a, b, 0.1),
+        lambda a, b: vicreg_loss(a, b, 1.0, 1.0, 1.0),
+        lambda a, b: reconstruction_loss(a[:, :, None], b[:, :, None], a > b),
+        regression_loss,
+        negative_cosine_loss,
+    ],
+)
+def test_no_loss_asks_for_a_value(loss):
+    """Tensors on `meta` have none, as those of a device that still computes."""
+    first, second = torch.empty(2, 8, 5, device="meta", requires_grad=True).unbind()
+    loss(first, second).backward()

@@ -59,6 +59,45 @@ def test_convnext_embeds_by_the_mean_of_its_places():
     assert torch.allclose(net(x_NCHW), expected, atol=1e-6)
 
 
+TRANSFORMER = {
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": 16,
+    "patch_size": 8,
+}
+STAGES = {"depths": [1, 1], "hidden_sizes": [8, 16], "embedding_size": 8, "num_stages": 2}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "vit", **TRANSFORMER},
+        {"model_type": "deit", **TRANSFORMER},
+        {"model_type": "beit", **TRANSFORMER},
+        {"model_type": "dinov2", **TRANSFORMER},
+        {"model_type": "dinov2_with_registers", **TRANSFORMER},
+        {"model_type": "siglip_vision_model", **TRANSFORMER},
+        {"model_type": "clip_vision_model", **TRANSFORMER},
+        {"model_type": "swin", "image_size": 16, "patch_size": 4, "embed_dim": 8, "window_size": 2,
+         "depths": [1, 1], "num_heads": [1, 2]},
+        {"model_type": "convnextv2", "depths": [1, 1], "hidden_sizes": [8, 16], "num_stages": 2},
+        {"model_type": "resnet", "layer_type": "basic", **STAGES},
+    ],
+    ids=lambda config: config["model_type"],
+)  # fmt: skip
+def test_every_parameter_learns(config):
+    """Several processes wait for the gradients of all."""
+    torch.manual_seed(0)
+    model = make_model(config)
+    names = list(model.state_dict())
+    net = TransformersNet(model, 16)
+    assert sorted(model.state_dict()) == sorted(names)
+    net(torch.randn(4, 3, 16, 16)).square().sum().backward()
+    assert [name for name, one in net.named_parameters() if one.grad is None] == []
+
+
 @pytest.mark.parametrize("architecture", [tiny_vit(dropout=0.5), tiny_convnext(drop_path=0.5)])
 def test_dropout_acts_while_learning_alone(architecture):
     torch.manual_seed(0)
