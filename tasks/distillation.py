@@ -85,7 +85,7 @@ def distil(
         patience=None,
         is_compiled=False,
         seed=run.seed,
-        num_workers=asked_workers(),
+        num_workers=asked_workers(place.device, views.reads_images),
     )
 
     def optimise(per_epoch: int) -> Optimisation:

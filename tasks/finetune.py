@@ -229,7 +229,7 @@ def finetune(
         patience=params.patience,
         is_compiled=params.compiled,
         seed=seed,
-        num_workers=asked_workers(),
+        num_workers=asked_workers(place.device, views.reads_images),
     )
 
     def optimise(per_epoch: int) -> Optimisation:

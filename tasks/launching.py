@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +13,7 @@ from torch import nn
 
 from tasks.core.errors import ParamsError
 from tasks.core.inference import Place
+from tasks.feeding import spare_cores
 from tasks.lesson import Lesson, Steps
 from tasks.processes import MEETING
 
@@ -22,14 +25,17 @@ WORKERS, PAUSE = "TILTH_WORKERS", "TILTH_CHECKPOINT_SECONDS"
 _USUAL_PAUSE = 60.0
 
 
-def asked_workers() -> int:
+def asked_workers(device: torch.device, reads_images: bool) -> int:
     """Processes that make images ready beside the training. What is learnt does not hang on it, so
-    it is a matter of the machine and no param. None by default: each takes seconds to start and a
-    processor that the training may be using.
+    it is a matter of the machine and no param. By default as many as there are cores to spare
+    beside a GPU whose images are read for every batch, and else none: each takes seconds to start,
+    and a core that a training on the CPU uses itself.
 
     Raises ParamsError for a TILTH_WORKERS that is no such number.
     """
-    told = os.environ.get(WORKERS, "0")
+    told = os.environ.get(WORKERS)
+    if told is None:
+        return spare_cores(1) if reads_images and device.type != "cpu" else 0
     if not told.isdecimal():
         raise ParamsError(f"{WORKERS} is {told!r}; expected how many processes, 0 for none")
     return int(told)
@@ -85,13 +91,32 @@ def launch(place: Place) -> Launched:
 
 
 def prepare(fabric: "Fabric", lesson: Lesson, is_compiled: bool) -> Any:
-    """The lesson on its device, to be called for the outcome of a part."""
+    """The lesson on its device, to be called for the outcome of a part.
+
+    Raises ParamsError where it is to be compiled, and there is no compiler.
+    """
     lesson.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(lesson)
     if is_compiled:
-        lesson.net.compile()
+        _compile(lesson.net)
     return fabric.setup_module(lesson, move_to_device=False)
+
+
+def _compile(net: nn.Module) -> None:
+    """Raises ParamsError where there is nothing to compile with."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise ParamsError(
+            f"params.yaml: compiled is true, and there is no {compiler} here; expected a C++ "
+            "compiler (CXX names another), or compiled: false"
+        )
+    # Imported late: it takes seconds.
+    from torch._inductor import config
+
+    # Dropout draws as it does where nothing is compiled.
+    config.fallback_random = True
+    net.compile()
 
 
 def scaled_step(steps: Steps, scaler: torch.amp.GradScaler) -> None:

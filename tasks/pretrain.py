@@ -196,7 +196,7 @@ def pretrain(
         patience=None,
         is_compiled=params.compiled,
         seed=run.seed,
-        num_workers=asked_workers(),
+        num_workers=asked_workers(place.device, views.reads_images),
     )
 
     def optimise(per_epoch: int) -> Optimisation:

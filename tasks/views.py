@@ -23,6 +23,7 @@ class HostViews(NamedTuple):
     """By albumentations, an image at a time."""
 
     source: Source
+    reads_images: bool = True
 
     def draw(self, part: Part, *given: Tensor) -> tuple[Tensor, ...]:
         return given
@@ -38,6 +39,11 @@ class DeviceViews:
         self._policy, self._num_views, self._seed = DevicePolicy(policy), num_views, seed
         self._held_NHWC = on_device(images, device)
         self.source: Source = _Read(images) if self._held_NHWC is None else _rows_of
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether `source` has any to bring."""
+        return self._held_NHWC is None
 
     def draw(self, part: Part, *given: Tensor) -> tuple[Tensor, ...]:
         """The views, each uint8 (N, H, W, C), from what the source brought."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import albumentations as A
@@ -199,6 +200,34 @@ def test_channels_last_and_compilation_leave_the_names_of_weights_alone():
     assert list(training.lesson.net.state_dict()) == list(make_lesson().net.state_dict())
     kernel = training.lesson.net.stem[0].weight  # type: ignore[index]
     assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_compiled_learns_the_same(monkeypatch):
+    """The graph is taken as for any compiler, and then run by torch itself, which takes no time."""
+    compile_by = partialmethod(nn.Module.compile, backend="eager")
+    monkeypatch.setattr(nn.Module, "compile", compile_by)
+    lesson = make_lesson(dropout=0.3)
+    called = []
+    lesson.net.register_forward_hook(lambda *_: called.append(torch.compiler.is_compiling()))
+    compiled = make_training(lesson, COURSE._replace(is_compiled=True))
+    plain = make_training(make_lesson(dropout=0.3))
+    assert compiled.run() == plain.run()
+    assert weights_of(compiled) == weights_of(plain)
+    assert any(called)
+
+
+@pytest.mark.slow
+def test_dropout_is_compiled_with_the_same_draws():
+    compiled = make_training(make_lesson(dropout=0.3), COURSE._replace(is_compiled=True, epochs=1))
+    plain = make_training(make_lesson(dropout=0.3), COURSE._replace(epochs=1))
+    found, expected = (column(training.run(), "loss") for training in (compiled, plain))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ParamsError, match="there is no no-such-compiler here; expected a C"):
+        make_training(course=COURSE._replace(is_compiled=True))
 
 
 # Going on
