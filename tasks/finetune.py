@@ -17,6 +17,7 @@ from tasks.artifacts.tables import load_rows, save_csv
 from tasks.classification import Classification, calibrate, val_scores
 from tasks.core import losses, schedules
 from tasks.core.adoption import Initialisation, begin_with
+from tasks.core.device_augmentation import refuse_unknown
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError
 from tasks.core.finetuning import Frozen, Full, Gradual, Strategy, rate_fractions
@@ -76,11 +77,20 @@ class Params(Execution):
             self._refuse_processes()
         schedules.refuse_unreached(self.schedule, self.epochs)
         losses.refuse_unreached(self.loss, self.epochs)
-        if self.initialisation == "scratch" and not isinstance(self.strategy, Full):
+        spares = not isinstance(self.strategy, Full) or self.strategy.encoder_rate_fraction < 1
+        if self.initialisation == "scratch" and spares:
             raise ValueError(
                 f"strategy {self.strategy.name} spares what was learnt before, and with "
-                "initialisation scratch nothing was; expected strategy full"
+                "initialisation scratch nothing was; expected strategy full with an "
+                "encoder_rate_fraction of 1"
             )
+        if isinstance(self.strategy, Gradual) and self.strategy.epochs_per_layer >= self.epochs > 0:
+            raise ValueError(
+                f"strategy gradual opens the first layer after {self.strategy.epochs_per_layer} "
+                f"epochs, and there are {self.epochs}; expected less, or strategy frozen"
+            )
+        if self.augmentation == "device" and isinstance(self.unlabelled, FixMatch):
+            refuse_unknown(self.unlabelled.strong)
         if isinstance(self.strategy, Frozen) and isinstance(self.refit, Refit):
             raise ValueError(
                 "refit would throw away the head, and with strategy frozen nothing else learns; "

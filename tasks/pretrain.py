@@ -17,9 +17,11 @@ from tasks.artifacts.pretrained import begin_encoder
 from tasks.artifacts.tables import load_rows, load_table, save_csv
 from tasks.core.adoption import Adoption, Embedded, judge_adoption
 from tasks.core.architecture import Architecture
+from tasks.core.device_augmentation import refuse_unknown
 from tasks.core.embeddings import has_collapsed
 from tasks.core.encoder import Encoder, count_flops, count_parameters
 from tasks.core.inference import Place, chosen_device
+from tasks.core.masked import Masked
 from tasks.core.methods import Method, make_method
 from tasks.core.optimisation import Optimisation, make_optimisation
 from tasks.core.optimisers import Optimiser
@@ -38,6 +40,7 @@ from tasks.views import make_views
 COLLAPSE = ("feature_spread", "projection_spread", "effective_rank")
 # What the last epoch says of itself, not of the encoder.
 _OF_EPOCHS = ("epoch", "learning_rate")
+_WITH_PATCHES = ("vit", "transformers")
 
 
 class Params(Execution):
@@ -56,6 +59,19 @@ class Params(Execution):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         refuse_unreached(self.schedule, self.epochs)
+        is_masked, family = isinstance(self.method, Masked), self.architecture.family
+        if is_masked and family not in _WITH_PATCHES:
+            raise ValueError(
+                f"method masked hides patches from a vision transformer, and architecture.family "
+                f"is {family}; expected one of {list(_WITH_PATCHES)}, or another method"
+            )
+        if not is_masked and not self.views:
+            raise ValueError(
+                f"method {self.method.name} compares two views of an image, and without a "
+                "transform in views both are the same; expected at least one"
+            )
+        if self.augmentation == "device":
+            refuse_unknown(self.views)
         if self.schedule.name == "plateau":
             raise ValueError(
                 "schedule plateau waits for a val loss, and nothing here is learnt from labels; "

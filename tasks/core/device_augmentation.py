@@ -18,6 +18,7 @@ from torch import Tensor
 from tasks.core import device_transforms as on_device
 from tasks.core.device_transforms import Arguments, Draws, along
 from tasks.core.errors import ParamsError
+from tasks.core.policy import Transforms, build_transform
 
 Kernel = Callable[[Tensor, Arguments, Draws], Tensor]
 
@@ -32,7 +33,10 @@ class DevicePolicy:
 
     def __init__(self, policy: A.Compose):
         """Raises ParamsError for a transform or an argument that only albumentations has."""
-        self._steps = [_step(transform) for transform in policy.transforms]
+        try:
+            self._steps = [_step(transform) for transform in policy.transforms]
+        except ValueError as error:
+            raise ParamsError(f"params.yaml: {error}") from None
 
     def augment(
         self, images_NHWC: Tensor, seed: int, epoch: int, batch: int, first: int, num_images: int
@@ -50,6 +54,12 @@ class DevicePolicy:
         return x_NCHW.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def refuse_unknown(transforms: Transforms) -> None:
+    """Raises ValueError for a transform or an argument that only albumentations has."""
+    for transform in transforms:
+        _step(build_transform(transform, size=32))
+
+
 def _seed(*numbers: int) -> int:
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:7], "big")
 
@@ -57,8 +67,8 @@ def _seed(*numbers: int) -> int:
 def _step(transform: Any) -> Step:
     name = type(transform).__name__
     if name not in _KERNELS:
-        raise ParamsError(
-            f"params.yaml: transform {name} has no version for the device; expected one of "
+        raise ValueError(
+            f"transform {name} has no version for the device; expected one of "
             f"{sorted(_KERNELS)}, or augmentation: host"
         )
     kernel, understood = _KERNELS[name]
@@ -67,8 +77,8 @@ def _step(transform: Any) -> Step:
     usual = type(transform)(**needed).to_dict()["transform"]
     for argument, value in arguments.items():
         if argument not in ("p", *understood.split()) and value != usual[argument]:
-            raise ParamsError(
-                f"params.yaml: transform {name} has no argument {argument} on the device; expected "
+            raise ValueError(
+                f"transform {name} has no argument {argument} on the device; expected "
                 f"{usual[argument]!r}, or augmentation: host"
             )
     _check_fill(name, arguments)
@@ -78,9 +88,7 @@ def _step(transform: Any) -> Step:
 def _check_fill(name: str, arguments: Arguments) -> None:
     fill = arguments.get("fill", 0.0)
     if not isinstance(fill, int | float):
-        raise ParamsError(
-            f"params.yaml: transform {name} fills with {fill!r}; expected a number on the device"
-        )
+        raise ValueError(f"transform {name} fills with {fill!r}; expected a number on the device")
 
 
 # By class, with the arguments that are understood; the others must be as they are unless said.

@@ -33,7 +33,7 @@ class FixMatch(Section):
     threshold: Annotated[float, Field(ge=0, lt=1)]
     weight: NonNegativeFloat
     ratio: PositiveInt
-    strong: Transforms
+    strong: Annotated[Transforms, Field(min_length=1)]
 
 
 Unlabelled = Annotated[NoUnlabelled | FixMatch, Field(discriminator="name")]

@@ -4,10 +4,10 @@ N images, H height, W width, C channels, P patches, S of them seen, X values of 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from tasks.core.encoder import Encoder
@@ -27,6 +27,15 @@ class Masked(Section):
     decoder_depth: PositiveInt
     decoder_heads: PositiveInt
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.decoder_width % self.decoder_heads:
+            raise ValueError(
+                f"decoder_width {self.decoder_width} is not a multiple of decoder_heads "
+                f"{self.decoder_heads}"
+            )
+        return self
+
 
 class MaskedNet(SelfSupervised):
     """Both views are images to fill in. Which patches are hidden is drawn from torch's generator,
@@ -34,7 +43,7 @@ class MaskedNet(SelfSupervised):
 
     def __init__(self, params: Masked, encoder: Encoder, image_shape: tuple[int, int, int]):
         """Raises ParamsError for an encoder that has no ViTModel of transformers for images of this
-        size, a fraction that hides nothing, and a width that the heads do not divide."""
+        size, and a fraction that hides nothing."""
         super().__init__(encoder)
         self.projector = nn.Identity()
         self._place = find_transformer(encoder)
@@ -54,11 +63,6 @@ class MaskedNet(SelfSupervised):
                 f"of {num_patches} patches; expected a greater fraction or smaller patches"
             )
         width = params.decoder_width
-        if width % params.decoder_heads:
-            raise ParamsError(
-                f"params.yaml: pretrain.method.decoder_width {width} is not a multiple of "
-                f"decoder_heads {params.decoder_heads}"
-            )
         self.to_decoder = nn.Linear(embeddings.position_embeddings.shape[-1], width)
         self.hidden_patch = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(0.02 * torch.randn(1, num_patches + 1, width))

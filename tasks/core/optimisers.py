@@ -30,6 +30,15 @@ class _Optimiser(Section):
 class _Decaying(_Optimiser):
     weight_decay: NonNegativeFloat
 
+    @model_validator(mode="after")
+    def _keeps_signs(self) -> Self:
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ValueError(
+                f"learning_rate {self.learning_rate:g} × weight_decay {self.weight_decay:g} is the "
+                "share that a step takes off the weights; expected less than 1"
+            )
+        return self
+
     @property
     def decoupled_decay(self) -> float:
         return self.weight_decay

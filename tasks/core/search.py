@@ -107,6 +107,15 @@ class ByHyperband(Section):
     most_steps: PositiveInt
     reduction_factor: Annotated[int, Field(ge=2)]
 
+    @model_validator(mode="after")
+    def _can_stop(self) -> Self:
+        if not self.least_steps < self.most_steps:
+            raise ValueError(
+                f"least_steps {self.least_steps} and most_steps {self.most_steps}; expected less "
+                "than the most, for otherwise no trial is stopped"
+            )
+        return self
+
 
 class Search(Section):
     """`metric` is that of val, or the mean over `num_folds` folds of the train rows (0: val).

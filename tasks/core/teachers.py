@@ -31,7 +31,8 @@ class Moco(Projected):
 
 
 class MocoNet(SelfSupervised):
-    """Keys are not shuffled between processes: on each, batch norm sees its own batch alone."""
+    """Keys are not shuffled between processes: on each, batch norm sees its own batch alone. The
+    queue is that of the first process, which hands its buffers to the others."""
 
     queue_QD: Tensor
 

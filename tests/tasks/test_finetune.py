@@ -152,7 +152,7 @@ def test_it_stops_when_patience_is_over(pixels):
 
 def test_a_loss_that_is_not_finite_ends_it(pixels):
     with pytest.raises(TilthError, match=r"finetune\.optimiser\.learning_rate"):
-        learn(pixels, optimiser={**SGD, "learning_rate": 1e30}, epochs=3)
+        learn(pixels, optimiser={**SGD, "learning_rate": 1e30, "weight_decay": 0.0}, epochs=3)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,39 @@ def test_a_loss_that_is_not_finite_ends_it(pixels):
         (
             {"initialisation": "scratch", "strategy": {"name": "layerwise", "rate_decay": 0.5}},
             "expected strategy full",
+        ),
+        (
+            {
+                "initialisation": "scratch",
+                "strategy": {"name": "full", "encoder_rate_fraction": 0.5},
+            },
+            "encoder_rate_fraction of 1",
+        ),
+        ({"strategy": {"name": "gradual", "epochs_per_layer": 5}}, "opens the first layer after 5"),
+        (
+            {
+                "augmentation": "device",
+                "unlabelled": {
+                    "name": "fixmatch",
+                    "threshold": 0.9,
+                    "weight": 1.0,
+                    "ratio": 2,
+                    "strong": [{"name": "Posterize", "arguments": {}}],
+                },
+            },
+            "Posterize has no version for the device",
+        ),
+        (
+            {
+                "unlabelled": {
+                    "name": "fixmatch",
+                    "threshold": 0.9,
+                    "weight": 1.0,
+                    "ratio": 2,
+                    "strong": [],
+                },
+            },
+            "at least 1 item",
         ),
         (
             {

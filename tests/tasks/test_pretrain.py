@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -39,6 +39,14 @@ METHODS: dict[str, dict[str, Any]] = {
         "covariance_weight": 1.0,
         **WIDTHS,
     },
+}
+SIMCLR = {"name": "simclr", **METHODS["simclr"]}
+MASKED = {
+    "name": "masked",
+    "masked_fraction": 0.75,
+    "decoder_width": 8,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
 }
 ADAMW: dict[str, Any] = {
     "name": "adamw",
@@ -204,3 +212,20 @@ def test_the_methods_in_the_comments_of_params_can_be_taken():
         for example in [*examples, re.findall(r"^  method: (\{.*?\})", text, re.MULTILINE)[0]]
     ]
     assert set(names) == {*METHODS, "masked"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"views": []}, "both are the same"),
+        (
+            {"views": [{"name": "Posterize", "arguments": {}}], "augmentation": "device"},
+            "Posterize has no version",
+        ),
+        ({"method": MASKED}, "architecture.family is convolutional; expected one of"),
+        ({"schedule": {"name": "plateau", "factor": 0.1, "patience": 1}}, "waits for a val loss"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changed, words):
+    with pytest.raises(ValidationError, match=words):
+        pretrain.Params.model_validate({**SECTION, "method": SIMCLR, **changed})

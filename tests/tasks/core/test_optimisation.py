@@ -281,6 +281,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(kind, falls):
         ("adamw", {"betas": [0.9, 1.0]}, "less than 1"),
         ("adamw", {"learning_rate": 0.0}, "greater than 0"),
         ("adamw", {"ema_decay": 1.0}, "less than 1"),
+        ("adamw", {"learning_rate": 0.5, "weight_decay": 2.0}, "takes off the weights"),
         ("rmsprop", {"clip_norm": -1.0}, "greater than or equal to 0"),
         ("adagrad", {"name": "adadelta"}, "does not match any of the expected tags"),
     ],

@@ -64,6 +64,17 @@ def test_the_search_of_the_project_fits_its_params(monkeypatch: pytest.MonkeyPat
         ({"space": {"a": {"type": "float", "low": 0.1, "high": 1.0, "log": True}}}, "grid with"),
         ({"space": {"a": {"type": "categorical", "choices": [[1], [1]]}}}, "twice"),
         ({"sampler": {"name": "tpe"}}, "startup_trials"),
+        (
+            {
+                "pruner": {
+                    "name": "hyperband",
+                    "least_steps": 5,
+                    "most_steps": 5,
+                    "reduction_factor": 3,
+                }
+            },
+            "no trial is stopped",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused(changed: dict[str, Any], said: str) -> None:
