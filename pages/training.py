@@ -106,9 +106,13 @@ def _curves(training: Training) -> list[Block]:
             "Pretraining: learning rate of the last step.",
         ),
         Lines(
-            {"train": learnt["train_loss"].tolist(), "val": learnt["val_loss"].tolist()},
+            {
+                "train": learnt["train_loss"].tolist(),
+                "val": learnt["val_loss"].tolist(),
+                "val, calibrated": learnt["val_calibrated_loss"].tolist(),
+            },
             "epoch",
-            "Fine-tuning: loss.",
+            "Fine-tuning: loss. The epoch of the least calibrated loss is kept.",
         ),
         Lines(
             {

@@ -95,20 +95,25 @@ class Classification(Lesson):
         return self.score(run_net(net, self.labelled.pixels, self.labelled.val, *self.place))
 
     def score(self, logits_NK: np.ndarray) -> dict[str, float]:
-        """What the net is worth, by its logits of val rows."""
-        scores = _scores(logits_NK, self.labelled)
+        """What the net is worth, by its logits of val rows. The loss at the temperature that suits
+        them best is what the net can be brought to: a net that is right more often, and too sure
+        of itself, has the greater loss as it is."""
+        scores, labels_N = _scores(logits_NK, self.labelled), self.labelled.codes[self.labelled.val]
         return {
             "val_loss": scores["log_loss"],
+            "val_calibrated_loss": fit_temperature(logits_NK.astype(np.float64), labels_N)[1],
             "val_balanced_accuracy": scores["balanced_accuracy"],
             "val_macro_f1": scores["macro_f1"],
         }
 
 
 class Calibration(NamedTuple):
-    """Fitted on val: the temperature of the logits, the confidence below which not to answer, and
-    whether that can be shown to keep the error that was asked for (if not, it is 0)."""
+    """Fitted on val: the temperature of the logits and the log loss at it, the confidence below
+    which not to answer, and whether that can be shown to keep the error that was asked for (if not,
+    it is 0)."""
 
     temperature: float
+    calibrated_log_loss: float
     abstention: float
     abstention_reached: bool
 
@@ -116,11 +121,12 @@ class Calibration(NamedTuple):
 def calibrate(net: nn.Module, labelled: Labelled, max_error: float, place: Place) -> Calibration:
     logits_NK = run_net(net, labelled.pixels, labelled.val, *place).astype(np.float64)
     labels_N = labelled.codes[labelled.val]
-    temperature = round(fit_temperature(logits_NK, labels_N)[0], 6)
+    fitted, log_loss = fit_temperature(logits_NK, labels_N)
+    temperature = round(fitted, 6)
     confidence_N = softmax(logits_NK / temperature).max(axis=1)
     is_right_N = logits_NK.argmax(axis=1) == labels_N
     threshold = choose_abstention(confidence_N, is_right_N, max_error)
-    return Calibration(temperature, threshold or 0.0, threshold is not None)
+    return Calibration(temperature, log_loss, threshold or 0.0, threshold is not None)
 
 
 def val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:

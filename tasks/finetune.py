@@ -49,8 +49,8 @@ class Abstention(Section):
 
 class Params(Execution):
     """A linear probe first, then the layers that `strategy` names for `epochs`; stops after
-    `patience` epochs without a better val log loss, and keeps the best; then, where asked for, the
-    head once more. In the end it is calibrated on val.
+    `patience` epochs without a better log loss on val, as it is once calibrated, and keeps the
+    best; then, where asked for, the head once more. In the end it is calibrated on val.
 
     Where it begins from scratch, there is no probe. Where it begins with the encoder, and there are
     fewer different train rows than `least_batch_norm_rows`, batch-norm statistics stay as they are.
@@ -215,7 +215,7 @@ def finetune(
     seed: int,
     checkpoints: Checkpoints | None = None,
 ) -> Training:
-    """The training that is to be run; it keeps the epoch of the least val loss."""
+    """The training that is to be run; it keeps the epoch of the least calibrated val loss."""
     views = make_views(labelled.pixels, labelled.policy, 1, seed, params.augmentation, place.device)
     has_few_rows = len(np.unique(labelled.rows)) < params.least_batch_norm_rows
     keeps_statistics = params.initialisation == "pretrained" and has_few_rows
@@ -235,7 +235,7 @@ def finetune(
         epochs=params.epochs,
         batch_size=params.batch_size,
         num_accumulated=params.num_accumulated,
-        judge="val_loss",
+        judge="val_calibrated_loss",
         patience=params.patience,
         is_compiled=params.compiled,
         seed=seed,

@@ -32,7 +32,7 @@ from tasks.core.schedules import Schedule, refuse_unreached
 from tasks.core.yardstick import Yardstick, choose_yardstick, embed, settle
 from tasks.fingerprint import fingerprint
 from tasks.launching import asked_workers, checkpoint_pause
-from tasks.learning import History, Training
+from tasks.learning import Entry, History, Training
 from tasks.lesson import Course, Execution
 from tasks.self_supervision import SelfSupervision
 from tasks.views import make_views
@@ -117,13 +117,11 @@ def main(
     yardstick = choose_yardstick(codes, load_rows(train), load_rows(val), run.seed)
     kept = Checkpoints(made_by, checkpoints) if checkpoints else None
     training = pretrain(encoder, pixels, learnt, yardstick, params, run, kept)
-    history = training.run()
+    history = training.run(_Alarm(params, training.rank))
     if training.rank > 0:
         return None  # the first process says it all
     last = {name: round(value, 6) for name, value in history[-1].items() if value is not None}
     collapsed = has_collapsed(*(last[name] for name in COLLAPSE))
-    if collapsed:
-        logging.getLogger("pretrain").warning(_collapse(params, last))
     assert isinstance(training.lesson, SelfSupervision)
     # What had ended before it was interrupted is not measured again.
     embedded = training.lesson.embedded or embed(encoder, pixels, yardstick, _place(run))
@@ -152,13 +150,28 @@ def _table(history: History) -> pd.DataFrame:
     return pd.DataFrame(history[1:] or history).drop(columns="accuracy").round(6)
 
 
-def _collapse(params: Params, last: dict[str, float]) -> str:
-    return (
-        "the encoder has collapsed: all images look alike to it or to its projector ("
-        + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3g}" for name in COLLAPSE)
-        + f"); try another pretrain.method than {params.method.name}, or a lower "
-        "pretrain.optimiser.learning_rate"
-    )
+class _Alarm:
+    """Says that the encoder has collapsed, once, when two epochs on end show it, or the last; a net
+    that has learnt little yet may look so too."""
+
+    def __init__(self, params: Params, rank: int):
+        self._params, self._is_silent = params, rank > 0
+        self._was_collapsed = False
+
+    def __call__(self, entry: Entry) -> None:
+        shows = entry["epoch"] > 0 and has_collapsed(*(entry[name] for name in COLLAPSE))
+        is_sure = self._was_collapsed or entry["epoch"] == self._params.epochs
+        self._was_collapsed = shows
+        if self._is_silent or not (shows and is_sure):
+            return
+        self._is_silent = True
+        logging.getLogger("pretrain").warning(
+            f"epoch {entry['epoch']}: the encoder has collapsed: all images look alike to it or to "
+            f"its projector ("
+            + ", ".join(f"{name.replace('_', ' ')} {entry[name]:.3g}" for name in COLLAPSE)
+            + f"); try another pretrain.method than {self._params.method.name}, or a lower "
+            "pretrain.optimiser.learning_rate"
+        )
 
 
 def judge(

@@ -24,10 +24,19 @@ from tasks.core.search import Search
 from tasks.fingerprint import content_hash
 
 _STAGES = {"pretrain": pretrain, "finetune": finetune}
+
+
+class _Score(NamedTuple):
+    """What an epoch calls it, and what the stage's metrics do."""
+
+    epoch: str
+    stage: str
+
+
 _SCORES = {
-    "log_loss": "val_loss",
-    "balanced_accuracy": "val_balanced_accuracy",
-    "macro_f1": "val_macro_f1",
+    "log_loss": _Score("val_calibrated_loss", "calibrated_log_loss"),
+    "balanced_accuracy": _Score("val_balanced_accuracy", "balanced_accuracy"),
+    "macro_f1": _Score("val_macro_f1", "macro_f1"),
 }
 # Told of a step (an epoch, or a fold where there are several) and the score so far.
 Report = Callable[[int, float], None]
@@ -177,14 +186,14 @@ def _finetuned(
 ) -> float:
     """The stage's own score of the epoch that it keeps."""
     paths = paths | _outputs(paths, folder)
-    field = _SCORES[metric]
+    score = _SCORES[metric]
     finetune.main(
         **paths,
         params=params,
         run=run,
-        watch=lambda entry: report(entry["epoch"], entry[field]),
+        watch=lambda entry: report(entry["epoch"], entry[score.epoch]),
     )
-    return float(load_json(paths["out_metrics"])[metric])
+    return float(load_json(paths["out_metrics"])[score.stage])
 
 
 def _encoder(params: dict[str, Any], run: Run, ground: Ground) -> Path:

@@ -118,8 +118,9 @@ class ByHyperband(Section):
 
 
 class Search(Section):
-    """`metric` is that of val, or the mean over `num_folds` folds of the train rows (0: val).
-    `space`: params of pretrain and finetune by dotted name."""
+    """`metric` is that of val, or the mean over `num_folds` folds of the train rows (0: val); the
+    log loss is that of the calibrated net. `space`: params of pretrain and finetune by dotted
+    name."""
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     num_trials: PositiveInt

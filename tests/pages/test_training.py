@@ -50,6 +50,7 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
             train_loss=1.0,
             train_accuracy=0.25,
             val_loss=2.0,
+            val_calibrated_loss=1.5,
             val_balanced_accuracy=0.5,
             val_macro_f1=0.5,
         ),

@@ -132,4 +132,15 @@ def test_calibration_is_fitted_on_val_alone(pixels):
     assert loss <= -np.log(given_shares).mean() + 1e-9
     # All may be answered, as nine in ten may be wrong; of 30 rows nothing shows one in a thousand.
     assert (found.abstention, found.abstention_reached) == (0.0, True)
-    assert calibrate(net, given, 0.001, PLACE)[1:] == (0.0, False)
+    assert found.calibrated_log_loss == loss
+    assert calibrate(net, given, 0.001, PLACE)[2:] == (0.0, False)
+
+
+def test_how_sure_a_net_is_of_itself_does_not_change_what_it_is_judged_by(pixels):
+    given = labelled(pixels)
+    lesson = train(given).lesson
+    logits_NK = np.random.default_rng(0).normal(size=(len(given.val), 3))
+    logits_NK += 1.5 * np.eye(3)[given.codes[given.val]]
+    modest, sure = (lesson.score(logits_NK * factor) for factor in (1, 8))
+    assert sure["val_loss"] > 1.5 * modest["val_loss"]
+    assert sure["val_calibrated_loss"] == pytest.approx(modest["val_calibrated_loss"], abs=0.05)

@@ -200,7 +200,7 @@ def test_a_collapse_is_said(data, tmp_path, caplog):
     assert collapsed["collapsed"] is True
     assert collapsed["adoption"]["adopted"] is False
     (record,) = caplog.records
-    assert "the encoder has collapsed" in record.message
+    assert "epoch 2: the encoder has collapsed" in record.message
     assert "try another pretrain.method than simclr" in record.message
 
 
