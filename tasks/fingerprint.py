@@ -18,6 +18,7 @@ MODEL_LIBRARIES = (
     "imbalanced-learn",
     "cleanlab",
     "transformers",
+    "timm",
 )
 
 

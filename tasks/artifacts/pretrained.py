@@ -113,7 +113,7 @@ def _start(folder: Path) -> Start:
         family="transformers",
         config={name: value for name, value in described.items() if name not in _ASIDE},
         image_width=width,
-        embedding_width=measure_embedding(net, len(mean)),
+        embedding_width=measure_embedding(net, len(mean), width),
     )
     return Start(architecture, mean, std, net.state_dict())
 

@@ -5,7 +5,6 @@ differ for models of the transformers library alone, which are asked for by thei
 described by their configuration, so that an encoder on disk needs no other file.
 """
 
-import importlib.util
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
@@ -130,31 +129,25 @@ class Configured(Section):
 
 
 def _timm_has_it(name: str) -> str:
-    if importlib.util.find_spec("timm") is None:
+    try:
+        import timm  # type: ignore[import-not-found]
+    # It may be there and of no use: torchvision, which it needs, has to fit torch to the version.
+    except Exception as error:
         raise ValueError(
-            "timm is not installed here and never required; `pip install timm`, or choose the "
-            "family convolutional, resnet, vit, convnextv2 or transformers"
-        )
-    import timm  # type: ignore[import-not-found]
-
+            f"timm cannot be imported here ({error}) and is never required; `pip install timm`, or "
+            "choose the family convolutional, resnet, vit, convnextv2 or transformers"
+        ) from error
     if not timm.is_model(name):
         raise ValueError(f"timm knows no model {name!r}")
     return name
 
 
 class Timm(Section):
-    """A net of the timm library by its name, with fresh weights."""
+    """A net of the timm library by its name, with fresh weights. How wide its embedding is shows
+    once it is built."""
 
     family: Literal["timm"]
     name: Annotated[str, AfterValidator(_timm_has_it)]
-
-    @property
-    def embedding_width(self) -> int:
-        import timm  # type: ignore[import-not-found]
-        import torch
-
-        with torch.device("meta"):
-            return timm.create_model(self.name, pretrained=False, num_classes=0).num_features
 
 
 Own = Convolutional | ResNet | VisionTransformer | ConvNeXtV2 | Timm
@@ -164,7 +157,7 @@ Built = Annotated[Own | Configured, Field(discriminator="family")]
 
 def check_image_size(architecture: Own | Configured, image_size: int) -> None:
     """Raises ParamsError where images of this many pixels a side are too small for the net, or
-    would be cut."""
+    would be cut. What nets of timm take shows once they are built."""
     where = f"pretrain.architecture.patch_width {getattr(architecture, 'patch_width', None)}"
     if isinstance(architecture, VisionTransformer) and image_size % architecture.patch_width:
         raise ParamsError(

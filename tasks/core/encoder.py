@@ -19,6 +19,7 @@ from tasks.core.architecture import (
     check_image_size,
 )
 from tasks.core.convolutional import ConvolutionalNet, ResidualNet
+from tasks.core.timm_net import make_timm_net, measure_timm_net
 from tasks.core.transformers_net import (
     TransformersNet,
     configured_net,
@@ -47,10 +48,14 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         check_image_size(architecture, image_size)
-        self.embedding_width = architecture.embedding_width
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.net = make_net(architecture, len(mean), image_size)
+        self.embedding_width = (
+            measure_timm_net(self.net, architecture, len(mean), image_size)
+            if isinstance(architecture, Timm)
+            else architecture.embedding_width
+        )
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
         """uint8 (N, H, W, C) → float32 (N, D)."""
@@ -84,9 +89,7 @@ def make_net(architecture: Own | Configured, num_channels: int, image_size: int)
         case Configured():
             return configured_net(architecture)
         case Timm():
-            import timm  # type: ignore[import-not-found]
-
-            return timm.create_model(architecture.name, in_chans=num_channels, num_classes=0)
+            return make_timm_net(architecture, num_channels, image_size)
 
 
 class Classifier(nn.Module):

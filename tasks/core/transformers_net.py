@@ -120,17 +120,19 @@ def configured_net(architecture: Configured) -> TransformersNet:
     return TransformersNet(make_model(architecture.config), architecture.image_width)
 
 
-@torch.inference_mode()
-def measure_embedding(net: TransformersNet, num_channels: int) -> int:
-    """The width of the embedding.
+@torch.no_grad()
+def measure_embedding(net: nn.Module, num_channels: int, image_width: int) -> int:
+    """The width of the embedding of images of `image_width` pixels a side.
 
-    Raises ValueError for a model that gives none, or another one each time, as those that mask
+    Raises ValueError for a net that gives none, or another one each time, as those that mask
     their input by lot.
     """
-    assert net.image_width is not None
-    shape = (1, num_channels, net.image_width, net.image_width)
+    shape = (1, num_channels, image_width, image_width)
     image_NCHW = torch.linspace(-1, 1, math.prod(shape)).view(shape)
-    first, again = net.eval()(image_NCHW), net(image_NCHW)
+    was_training = net.training
+    net.eval()
+    first, again = net(image_NCHW), net(image_NCHW)
+    net.train(was_training)
     if first.ndim != 2:
         raise ValueError(f"it gives a tensor of shape {tuple(first.shape)} instead of an embedding")
     if not torch.equal(first, again):

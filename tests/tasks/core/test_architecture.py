@@ -1,17 +1,17 @@
 """What can be asked for, and why the rest is refused."""
 
-import importlib.util
+import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.core.architecture import Architecture, Built
+from tests.fake_timm import fake_timm as fake_timm
 from tests.nets import TINY, tiny, tiny_convnext, tiny_resnet, tiny_vit
 
 ASKED = TypeAdapter(Architecture)
 BUILT = TypeAdapter(Built)
 HUB = {"family": "transformers", "source": "models/dinov2", "sha256": None}
-has_timm = importlib.util.find_spec("timm") is not None
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,23 @@ def test_a_model_on_disk_is_not_described_by_its_place():
         BUILT.validate_python(HUB)
 
 
-@pytest.mark.skipif(has_timm, reason="timm is installed")
-def test_timm_is_refused_where_it_is_missing():
-    with pytest.raises(ValidationError, match="timm is not installed here and never required"):
+def test_timm_is_refused_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ValidationError, match=r"timm cannot be imported here .*never required"):
         ASKED.validate_python({"family": "timm", "name": "resnet18"})
 
 
-@pytest.mark.skipif(not has_timm, reason="timm is not installed")
-def test_timm_tells_the_width_of_its_nets():
-    net = BUILT.validate_python({"family": "timm", "name": "resnet18"})
-    assert net.embedding_width == 512
+def test_timm_is_refused_where_it_is_of_no_use(monkeypatch, tmp_path):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('no torchvision')", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValidationError, match=r"imported here \(no torchvision\)"):
+        ASKED.validate_python({"family": "timm", "name": "resnet18"})
+
+
+def test_nets_of_timm_are_asked_for_by_their_names(fake_timm):
+    for kind in (ASKED, BUILT):
+        asked = {"family": "timm", "name": "vgg"}
+        assert kind.validate_python(asked).model_dump() == asked
+        with pytest.raises(ValidationError, match="timm knows no model 'vggg'"):
+            kind.validate_python({"family": "timm", "name": "vggg"})

@@ -122,7 +122,7 @@ def test_shrinking_looks_at_every_pixel():
 
 def test_the_width_of_an_embedding_is_measured():
     config = vit_config(tiny_vit(hidden_width=24), num_channels=3, image_size=8)
-    assert measure_embedding(TransformersNet(make_model(config), 8), num_channels=3) == 24
+    assert measure_embedding(TransformersNet(make_model(config), 8), 3, 8) == 24
 
 
 def test_a_model_that_the_library_does_not_know_is_refused():
