@@ -1,7 +1,7 @@
 """Which layers of a pretrained net learn, when, and how fast.
 
-A layer is what repeats in a net: a block, an attention layer; what comes before and after them
-counts as one each.
+A layer is what repeats in a net: a block, an attention layer; what comes before, after and between
+them (a stem, a transition, a last norm) counts as one each.
 """
 
 from typing import Annotated, Literal
@@ -12,6 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tasks.core.encoder import Classifier
 from tasks.core.params import Section
+
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+# A stack of stages, and the stacks of blocks in them: what is stacked deeper lies within a block,
+# as the convolutions of ResNets in the transformers library do.
+_DEEPEST = 2
 
 
 class Full(Section):
@@ -74,10 +79,9 @@ Strategy = Annotated[
 
 
 def find_layers(net: nn.Module) -> list[nn.Module]:
-    """The layers of a net, from the images on: what is stacked is taken apart."""
-    if not any(_is_stack(part) for part in net.modules()):
-        return [net] if next(net.parameters(), None) is not None else []
-    return [layer for child in net.children() for layer in find_layers(child)]
+    """The layers of a net, from the images on, in the order in which it names them. Modules that
+    are one layer together come in a list of their own; the net and its names stay as they are."""
+    return _layers_of(net, 0)
 
 
 def rate_fractions(classifier: Classifier, strategy: Strategy) -> dict[str, float]:
@@ -113,6 +117,35 @@ def begin_epoch(
             module.eval()
 
 
+def _layers_of(part: nn.Module, nesting: int) -> list[nn.Module]:
+    """`nesting`: the number of stacks that the part lies in."""
+    is_stack = _is_stack(part)
+    layers, between = [], []
+    for child in part.children() if nesting < _DEEPEST else ():
+        if _is_block(child) if is_stack else _leads_to_blocks(child, nesting):
+            layers += _as_one(between) + _layers_of(child, nesting + is_stack)
+            between = []
+        else:
+            between.append(child)
+    return layers + _as_one(between) if layers else _as_one([part])
+
+
+def _leads_to_blocks(child: nn.Module, nesting: int) -> bool:
+    """A net may hold its stacks at any depth, a stage holds its own at once: what a transition or
+    a block is made of may be stacked too."""
+    return any(map(_is_stack, child.modules())) if nesting == 0 else _is_stack(child)
+
+
+def _as_one(parts: list[nn.Module]) -> list[nn.Module]:
+    """A layer of these parts; none where they have no weights."""
+    if all(next(part.parameters(), None) is None for part in parts):
+        return []
+    return parts if len(parts) == 1 else [nn.ModuleList(parts)]
+
+
 def _is_stack(module: nn.Module) -> bool:
-    is_list = isinstance(module, nn.Sequential | nn.ModuleList)
-    return is_list and any(len(list(item.children())) for item in module.children())
+    return isinstance(module, _LISTS) and any(map(_is_block, module.children()))
+
+
+def _is_block(item: nn.Module) -> bool:
+    return next(item.children(), None) is not None
