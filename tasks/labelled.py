@@ -17,7 +17,7 @@ from tasks.core.policy import load_policy
 
 class Labelled(NamedTuple):
     """Train rows with repeats and val rows; per row of the manifest its class and weight; per class
-    how many of the train rows it has."""
+    how many of the train rows it has, 1 at least."""
 
     pixels: Images
     rows: np.ndarray
@@ -40,7 +40,9 @@ def load_labelled(
     held_out = held_out[codes[held_out] >= 0]
     if len(held_out) == 0:
         raise SplitError("finetune: no val row bears a class of the train rows")
-    document = load_json(policy)
+    document, shares_K = load_json(policy), np.array(list(prior_of.values()))
+    # A fold of the rows may lack the few of a class, and losses divide by how many there are.
+    counts_K = np.maximum(np.rint(shares_K * len(chosen)), 1)
     return Labelled(
         Images(images),
         chosen,
@@ -48,7 +50,7 @@ def load_labelled(
         codes,
         table["weight"].to_numpy(dtype=np.float32),
         list(prior_of),
-        np.rint(np.array(list(prior_of.values())) * len(chosen)).astype(np.int64),
+        counts_K.astype(np.int64),
         load_policy(document["transforms"]),
         Mixing(**document["mixing"]),
     )
