@@ -3,27 +3,26 @@
 import tempfile
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-if TYPE_CHECKING:
-    from benchmarks.training_speed import Work
+from benchmarks.work import BATCH_SIZE, Work, make_net, make_optimiser
 
 
 class Trainer(NamedTuple):
     """`needs`: packages that must be installed. `run`: the images/s of its second epoch."""
 
     needs: tuple[str, ...]
-    run: Callable[["Work"], float]
+    run: Callable[[Work], float]
 
 
 class _Augmented(Dataset):
     """An image by its number, augmented, as either trainer wants it."""
 
-    def __init__(self, work: "Work"):
+    def __init__(self, work: Work):
         self._work = work
 
     def __len__(self) -> int:
@@ -34,10 +33,8 @@ class _Augmented(Dataset):
         return {"images": torch.from_numpy(image), "labels": int(self._work.labels_N[number])}
 
 
-def _by_lightning(work: "Work") -> float:
+def _by_lightning(work: Work) -> float:
     import lightning as L  # type: ignore[import-not-found]
-
-    from benchmarks.training_speed import BATCH_SIZE, make_net, make_optimiser
 
     class Module(L.LightningModule):
         def __init__(self) -> None:
@@ -68,10 +65,8 @@ def _by_lightning(work: "Work") -> float:
     return len(work.images_NHWC) / (module.ends[1] - module.ends[0])
 
 
-def _by_transformers(work: "Work") -> float:
+def _by_transformers(work: Work) -> float:
     import transformers
-
-    from benchmarks.training_speed import BATCH_SIZE, make_net, make_optimiser
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:

@@ -2,6 +2,8 @@
 
 loop         images/s of our loop, augmentation included, against a bare PyTorch loop of the same
              net, batch, precision and augmentation (at least 0.95 ×)
+stage        the same of what the stage finetune teaches, with its net, loss, views and optimiser,
+             and ten val images after each epoch
 precision    ours in bf16 and channels_last, against float32 as PyTorch has it by default (at least
              1.8 × where the processor has avx512_bf16), of a ResNet-20 and of a wider net
 trainers     Lightning's and transformers' Trainer on the same work, where they are installed
@@ -16,7 +18,6 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import albumentations as A
 import numpy as np
@@ -25,52 +26,30 @@ from pydantic import TypeAdapter
 from torch.nn import functional as F
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.lessons import AugmentedImages, Classes, PlainSteps, ResidualNet
+from benchmarks.classifiers import NOBODY, on_disk, params_of
+from benchmarks.few_labels import Data, Part
+from benchmarks.lessons import AugmentedImages, Classes, PlainSteps
 from benchmarks.record import Row, make_row
+from benchmarks.work import (
+    BATCH_SIZE,
+    NETS,
+    RECIPE,
+    SEED,
+    SHAPE,
+    TRANSFORMS,
+    Work,
+    make_classifier,
+    make_net,
+    make_optimiser,
+    make_work,
+)
 from tasks.core.batches import shuffled_batches
 from tasks.core.device_augmentation import DevicePolicy
 from tasks.core.inference import Place, at_precision
 from tasks.core.policy import Transforms, augment_batch, build_policy
+from tasks.finetune import finetune
 from tasks.learning import Training
 from tasks.lesson import Course
-
-SHAPE, NUM_CLASSES, BATCH_SIZE, SEED = (32, 32, 3), 10, 128, 0
-# Widths of the stages, and blocks in each. The wider is of the shape that encoders have by default.
-NETS = {"ResNet-20": ((16, 32, 64), 3), "0.7 M parameters": ((48, 96, 192), 1)}
-
-
-class Work(NamedTuple):
-    """What each loop does: `num_images` are seen once, augmented, by one of `NETS`."""
-
-    images_NHWC: np.ndarray
-    labels_N: np.ndarray
-    policy: A.Compose
-    precision: str
-    is_channels_last: bool
-    net: str
-
-
-def make_work(
-    num_images: int, precision: str, is_channels_last: bool, net: str = "ResNet-20"
-) -> Work:
-    rng = np.random.default_rng(SEED)
-    images_NHWC = rng.integers(0, 256, (num_images, *SHAPE), dtype=np.uint8)
-    labels_N = rng.integers(0, NUM_CLASSES, num_images)
-    transforms = TypeAdapter(Transforms).validate_python("light", strict=True)
-    policy = build_policy(transforms, SHAPE)
-    return Work(images_NHWC, labels_N, policy, precision, is_channels_last, net)
-
-
-def make_net(work: Work) -> ResidualNet:
-    torch.manual_seed(SEED)
-    net = ResidualNet(*NETS[work.net], SHAPE[2], NUM_CLASSES)
-    if work.is_channels_last:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
-
-
-def make_optimiser(net: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(net.parameters(), 1e-3, fused=True)
 
 
 def ours(work: Work, num_workers: int = 0) -> float:
@@ -93,9 +72,22 @@ class Timed(Classes):
         return {}
 
 
-def bare(work: Work) -> float:
+def stage(work: Work) -> float:
+    """Images/s of what the stage finetune teaches, of the second epoch."""
+    train = Part(work.images_NHWC, work.labels_N)
+    few = train.take(np.arange(10))
+    with on_disk(Data(train, few, few, work.precision)) as ground:
+        given = ground.labelled(ground.train, TRANSFORMS)
+        params = params_of(2, **RECIPE)
+        place, ends = Place(torch.device("cpu"), work.precision), []
+        training = finetune(make_classifier(work), given, NOBODY, params, place, SEED)
+        training.run(lambda entry: ends.append(time.perf_counter()))
+    return len(train.labels_N) / (ends[2] - ends[1])
+
+
+def bare(work: Work, make: Callable[[Work], torch.nn.Module] = make_net) -> float:
     """Images/s of what one would write without a framework, of the second epoch."""
-    net = make_net(work)
+    net = make(work)
     optimiser = make_optimiser(net)
     rows, device = np.arange(len(work.images_NHWC)), torch.device("cpu")
     num_steps = 2 * -(-len(rows) // BATCH_SIZE)
@@ -136,6 +128,20 @@ def measure_loop(setting: Setting) -> Iterator[Row]:
         say(f"our loop and a bare one, {precision}")
         mine, plain = alternate(options.repeats, lambda work=work: ours(work), lambda: bare(work))  # noqa: B023
         name = f"loop: ours, against a bare PyTorch loop, {precision}, channels_last"
+        yield make_row(name, mine, "images/s", plain)
+
+
+def measure_stage(setting: Setting) -> Iterator[Row]:
+    options = setting.options
+    for precision in ("float32", "bf16"):
+        work = make_work(options.num_images, precision, is_channels_last=True)
+        say(f"the stage finetune and a bare loop, {precision}")
+        mine, plain = alternate(
+            options.repeats,
+            lambda work=work: stage(work),  # type: ignore[misc]
+            lambda work=work: bare(work, make_classifier),  # type: ignore[misc]
+        )
+        name = f"stage: finetune, against a bare PyTorch loop, {precision}, channels_last"
         yield make_row(name, mine, "images/s", plain)
 
 
@@ -205,6 +211,7 @@ def measure_where(setting: Setting) -> Iterator[Row]:
 
 CELLS = (
     Cell("loop", measure_loop),
+    Cell("stage", measure_stage),
     Cell("precision", measure_precision),
     Cell("trainers", measure_trainers),
     Cell("workers", measure_workers),
