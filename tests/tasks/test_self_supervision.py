@@ -62,3 +62,13 @@ def test_it_learns_otherwise_but_as_well(images, changed):
     assert [entry["loss"] for entry in found] != [entry["loss"] for entry in usual]
     assert found[-1]["loss"] < found[1]["loss"]
     assert found[-1]["knn_accuracy"] > 0.9
+
+
+def test_a_method_is_told_how_far_the_training_is(images):
+    """By which BYOL's momentum rises."""
+    training = train(images, "byol", epochs=2)
+    told: list[float] = []
+    net: Any = training.lesson.net
+    net.end_step = told.append
+    training.run()
+    assert told == pytest.approx([step / 10 for step in range(1, 11)])

@@ -1,6 +1,9 @@
 """Each method learns, goes on from its state, and teaches the way its paper says."""
 
 import copy
+import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,11 @@ from tasks.core.self_supervised import SelfSupervised, make_mlp
 from tasks.core.ssl_losses import info_nce_loss, negative_cosine_loss, regression_loss
 from tasks.core.teachers import ByolNet, MocoNet, cosine_momentum
 from tests.nets import tiny
+from tests.tasks.core.test_ssl_losses import (
+    reference_barlow_twins,
+    reference_nt_xent,
+    reference_vicreg,
+)
 
 SHAPE = (8, 8, 3)
 WIDTHS = {"projector_width": 16, "projection_width": 8}
@@ -106,17 +114,21 @@ def test_losses_are_computed_in_float32(name):
     assert loss.item() == pytest.approx(new_method(name)(*views(0)).item(), rel=0.15, abs=0.05)
 
 
-def test_the_teacher_follows_by_its_momentum():
-    method = new_method("moco", momentum=0.75)
-    assert isinstance(method, MocoNet)
+@pytest.mark.parametrize("name", ["moco", "byol"])
+@pytest.mark.parametrize("progress", [0.0, 0.2, 0.5, 1.0])
+def test_the_teacher_follows_by_its_momentum(name, progress):
+    """Which in BYOL rises to 1 along half a cosine."""
+    method = new_method(name, momentum=0.75)
+    assert isinstance(method, MocoNet | ByolNet)
     before = [weight.clone() for weight in method.teacher.parameters()]
     taught = [*method.encoder.parameters(), *method.projector.parameters()]
     with torch.no_grad():
         for weight in taught:
             weight.add_(1.0)
-    method.end_step(0.5)
+    method.end_step(progress)
+    moved = 0.25 if name == "moco" else 0.25 * (1 + math.cos(math.pi * progress)) / 2
     for was, now in zip(before, method.teacher.parameters(), strict=True):
-        torch.testing.assert_close(now, was + 0.25)
+        torch.testing.assert_close(now, was + moved)
 
 
 def test_moco_asks_for_the_keys_of_the_teacher_and_queues_them():
@@ -155,6 +167,62 @@ def test_simsiam_compares_across_views():
     p1, p2 = (twin.predictor(z) for z in (z1, z2))  # type: ignore[operator]
     expected = (negative_cosine_loss(p1, z2) + negative_cosine_loss(p2, z1)) / 2
     torch.testing.assert_close(method(first, second), expected)
+
+
+def projections(method: SelfSupervised, images: torch.Tensor) -> torch.Tensor:
+    """What encoder and projector make of images, the projector written out."""
+    mean, std = method.encoder.mean, method.encoder.std
+    h_ND = method.encoder.net(((images / 255).permute(0, 3, 1, 2) - mean) / std)  # type: ignore[operator]
+    layers: Any = method.projector
+    for linear, norm in zip(layers[:-1:3], layers[1:-1:3], strict=True):
+        h_ND = h_ND @ linear.weight.T
+        h_ND = (h_ND - h_ND.mean(dim=0)) / (h_ND.var(dim=0, correction=0) + 1e-5).sqrt()
+        h_ND = (h_ND * norm.weight + norm.bias).clamp_min(0)
+    return h_ND @ layers[-1].weight.T + layers[-1].bias
+
+
+Reference = Callable[[torch.Tensor, torch.Tensor, dict[str, float]], float]
+WIRED: dict[str, tuple[dict[str, float], int, Reference]] = {
+    "simclr": (
+        {"temperature": 0.37},
+        1,
+        lambda z1, z2, asked: reference_nt_xent(z1, z2, asked["temperature"]),
+    ),
+    "barlow_twins": (
+        {"redundancy_weight": 0.083},
+        2,
+        lambda z1, z2, asked: reference_barlow_twins(
+            z1.tolist(), z2.tolist(), asked["redundancy_weight"]
+        ),
+    ),
+    "vicreg": (
+        {"invariance_weight": 3.0, "variance_weight": 11.0, "covariance_weight": 7.0},
+        2,
+        lambda z1, z2, asked: reference_vicreg(
+            z1.tolist(),
+            z2.tolist(),
+            (asked["invariance_weight"], asked["variance_weight"], asked["covariance_weight"]),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_the_loss_is_that_of_the_paper_on_projections_of_both_views(name):
+    asked, num_hidden, reference = WIRED[name]
+    method, twin = (new_method(name, **asked) for _ in range(2))
+    views_of = views(0)
+    assert len(list(twin.projector.children())) == 3 * num_hidden + 1
+    with torch.no_grad():
+        if name == "simclr":  # whose batch norm sees both views at once
+            z1, z2 = projections(twin, torch.cat(views_of)).chunk(2)
+        else:
+            z1, z2 = (projections(twin, view) for view in views_of)
+    expected = reference(z1, z2, asked)
+    assert method(*views_of).item() == pytest.approx(expected, rel=1e-4)
+    for param, value in asked.items():
+        other = reference(z1, z2, {**asked, param: 1.01 * value})
+        assert other != pytest.approx(expected, rel=2e-4), f"{param} says nothing here"
 
 
 def test_momentum_runs_to_1_along_a_cosine():
