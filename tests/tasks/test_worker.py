@@ -71,7 +71,16 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_the_search_goes_on(
     assert "refused: finetune: no memory for <64>" in capsys.readouterr().err
 
 
-def test_a_hopeless_trial_is_stopped(tmp_path: Path) -> None:
+# By a pruner's name: its params, and how many steps it lets a hopeless trial take.
+PRUNERS: dict[str, tuple[dict[str, int], int]] = {
+    "median": ({"startup_trials": 1, "warmup_steps": 2}, 3),
+    "hyperband": ({"least_steps": 3, "most_steps": 4, "reduction_factor": 2}, 4),
+    "none": ({}, 5),
+}
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_a_hopeless_trial_is_stopped(tmp_path: Path, name: str) -> None:
     steps: list[int] = []
 
     def objective(sections: dict[str, Any], report: Any) -> float:
@@ -81,11 +90,34 @@ def test_a_hopeless_trial_is_stopped(tmp_path: Path) -> None:
             report(step, score)
         return score
 
-    median = {"name": "median", "startup_trials": 1, "warmup_steps": 2}
-    trials = run(url_of(tmp_path), search_of(**GRID, pruner=median), objective)
+    params, least = PRUNERS[name]
+    search = search_of(**GRID, pruner={"name": name, **params})
+    trials = run(url_of(tmp_path), search, objective)
     stopped = [one for one in trials if one["state"] == "PRUNED"]
-    assert [one["params"]["finetune.net"] for one in stopped] == ['{"width": 16}'] * 4
-    assert len(steps) == 5 * 5 + 4 * 3
+    num_stopped = 0 if name == "none" else 4
+    assert [one["params"]["finetune.net"] for one in stopped] == ['{"width": 16}'] * num_stopped
+    assert len(steps) == 5 * 5 + 4 * least
+
+
+def test_hyperband_asks_some_trials_early_and_others_late(tmp_path: Path) -> None:
+    """Its brackets ask first after the least steps, and by the factor later, up to the most."""
+    lengths: list[int] = []
+
+    def worse_and_worse(sections: dict[str, Any], report: Any) -> float:
+        lengths.append(0)
+        for step in range(12):
+            lengths[-1] = step
+            report(step, float(len(lengths)))
+        return float(len(lengths))
+
+    asked = {"least_steps": 1, "most_steps": 9, "reduction_factor": 3}
+    search = search_of(
+        sampler={"name": "random"}, num_trials=40, pruner={"name": "hyperband", **asked}
+    )
+    run(url_of(tmp_path), search, worse_and_worse)
+    assert set(lengths) == {1, 3, 9, 11}
+    # The first of each of the three brackets has none to be worse than.
+    assert lengths.count(11) == 3
 
 
 def test_an_interrupted_trial_is_run_again_as_if_nothing_had_been(

@@ -1,5 +1,6 @@
 """What may be asked of a search, and how dotted names find params and set them."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from tasks.core.errors import ParamsError
 from tasks.core.search import (
@@ -48,6 +50,20 @@ def test_the_search_of_the_project_fits_its_params(monkeypatch: pytest.MonkeyPat
     sections = load_sections()
     search = load_search(Path("search.yaml"), sections)
     assert present_values(search, sections) is not None
+
+
+def test_the_samplers_and_pruners_in_the_comments_can_be_taken() -> None:
+    text = (ROOT / "search.yaml").read_text(encoding="utf-8")
+    examples = [YAML(typ="safe", pure=True).load(one) for one in re.findall(r"\{name: .*?\}", text)]
+    taken = {"sampler": set(), "pruner": set()}
+    for example in examples:
+        part = "sampler" if example["name"] in ("tpe", "random", "grid") else "pruner"
+        search = Search.model_validate({**ASKED, part: example})
+        taken[part].add(getattr(search, part).name)
+    assert taken == {
+        "sampler": {"tpe", "random", "grid"},
+        "pruner": {"median", "none", "hyperband"},
+    }
 
 
 @pytest.mark.parametrize(
