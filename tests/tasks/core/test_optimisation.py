@@ -1,6 +1,7 @@
 """Optimisers take torch's own steps; decay, penalty, clipping and averages are their formulas."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tasks.core.optimisation import Optimisation, find_matrices, make_optimisati
 from tasks.core.optimisers import Optimiser
 from tasks.core.schedules import Schedule
 from tests.nets import small_classifier
+from tests.tasks.core.test_lars import reference_steps
 
 OPTIMISERS, SCHEDULES = TypeAdapter(Optimiser), TypeAdapter(Schedule)
 ADAM = {"betas": [0.8, 0.99], "epsilon": 1e-7}
@@ -24,6 +26,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "adamw": {**ADAM, "weight_decay": 0.0},
     "rmsprop": {"alpha": 0.95, "epsilon": 1e-6, "momentum": 0.5, "weight_decay": 0.0},
     "adagrad": {"epsilon": 1e-6, "weight_decay": 0.0},
+    "lars": {"momentum": 0.9, "weight_decay": 0.0, "trust": 0.02},
 }
 TORCH: dict[str, Any] = {
     "sgd": lambda p: torch.optim.SGD(p, 0.05, momentum=0.9),
@@ -33,7 +36,8 @@ TORCH: dict[str, Any] = {
     "rmsprop": lambda p: torch.optim.RMSprop(p, 0.05, 0.95, 1e-6, momentum=0.5),
     "adagrad": lambda p: torch.optim.Adagrad(p, 0.05, eps=1e-6),
 }
-DECAYING = [name for name in SECTIONS if name != "adam"]
+DECAYING = [name for name in SECTIONS if name not in ("adam", "lars")]
+every_kind = pytest.mark.parametrize("kind", SECTIONS)
 
 
 def section(kind: str, **changed: Any) -> Optimiser:
@@ -64,7 +68,7 @@ def values(net: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
 
 
-@pytest.mark.parametrize("kind", SECTIONS)
+@pytest.mark.parametrize("kind", TORCH)
 @pytest.mark.parametrize("first_step_of_all", [0, 7])
 def test_steps_are_those_of_torch(kind, first_step_of_all):
     """Also where a layer of the net begins to learn after the others."""
@@ -80,6 +84,41 @@ def test_steps_are_those_of_torch(kind, first_step_of_all):
         reference.step()
     torch.testing.assert_close(values(ours), values(theirs), rtol=1e-5, atol=1e-6)
     assert all(parameter.grad is None for parameter in ours.parameters())
+
+
+@pytest.mark.parametrize("first_step_of_all", [0, 7])
+def test_lars_scales_and_decays_matrices_and_nothing_else(first_step_of_all):
+    net, start = small_net(), small_net()
+    taught = optimisation(net, "lars", weight_decay=0.3)
+    gradients: dict[str, list[list[float]]] = {name: [] for name, _ in net.named_parameters()}
+    for step in range(25):
+        give_gradients(net, step)
+        if step < first_step_of_all:
+            net.get_parameter("0.weight").grad = None
+        for name, parameter in net.named_parameters():
+            if parameter.grad is not None:
+                gradients[name].append(parameter.grad.flatten().tolist())
+        taught.step()
+    for name, parameter in start.named_parameters():
+        weight = parameter.detach().flatten()
+        if name in find_matrices(start):
+            asked = {"lr": 0.05, "momentum": 0.9, "decay": 0.3, "trust": 0.02}
+            expected = reference_steps(weight.tolist(), gradients[name], **asked)
+        else:
+            velocity = torch.zeros_like(weight)
+            for gradient in gradients[name]:
+                velocity = 0.9 * velocity + 0.05 * torch.tensor(gradient)
+                weight = weight - velocity
+            expected = weight.tolist()
+        found = net.get_parameter(name).detach().flatten().tolist()
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TORCH if kind != "rmsprop"])
+def test_steps_are_fused_where_torch_can(kind):
+    """RMSprop cannot."""
+    taught = optimisation(small_net(), kind)
+    assert [group["fused"] for group in taught.optimiser.param_groups] == [True, True]
 
 
 def test_the_decay_of_adamw_is_that_of_torch():
@@ -171,6 +210,27 @@ def test_gradients_are_clipped_together(scale):
     torch.testing.assert_close(before - values(net), 0.05 * clipped, rtol=1e-4, atol=1e-7)
 
 
+@every_kind
+def test_all_optimisers_clip_before_their_step_and_shrink_after_it(kind):
+    def learnt(scale_of: Callable[[float], float], **changed: float) -> dict[str, torch.Tensor]:
+        net = small_net()
+        taught = optimisation(net, kind, **changed)
+        give_gradients(net, 0)
+        norm = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]).norm()
+        give_gradients(net, 0, scale_of(norm.item()))
+        taught.step()
+        return dict(net.named_parameters())
+
+    plain = learnt(lambda norm: 0.7 / norm)
+    found = learnt(lambda norm: 1.0, clip_norm=0.7, l1_penalty=0.6)
+    matrices = find_matrices(small_net())
+    assert len(matrices) == 2
+    for name, weight in plain.items():
+        shrunk = torch.sign(weight) * (weight.abs() - 0.05 * 0.6).clamp_min(0)
+        expected = shrunk if name in matrices else weight
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_average_is_that_of_all_weights_and_statistics():
     net = small_net()
     taught = optimisation(net, "sgd", ema_decay=0.6)
@@ -237,7 +297,7 @@ def test_the_rate_falls_on_a_plateau_as_torch_would_have_it():
     assert taught.learning_rate == seen[-1]
 
 
-@pytest.mark.parametrize("kind", SECTIONS)
+@every_kind
 @pytest.mark.parametrize("falls", ["cosine", "plateau"])
 def test_a_resumed_run_ends_with_the_same_bytes(kind, falls):
     given = {
