@@ -14,7 +14,7 @@ from tasks.core.yardstick import Yardstick
 from tasks.learning import Training
 from tasks.pretrain import Params, pretrain
 from tests.nets import tiny
-from tests.tasks.test_pretrain import METHODS, RUN, SECTION, make_data
+from tests.tasks.test_pretrain import ARCHITECTURES, METHODS, RUN, make_data, section_of
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def train(
     images: Images, method: str, checkpoints: Checkpoints | None = None, **changed: Any
 ) -> Training:
     torch.manual_seed(0)
-    encoder = Encoder(tiny(), [0.5], [0.25], 8)
+    encoder = Encoder(ARCHITECTURES.get(method, tiny()), [0.5], [0.25], 8)
     few, codes = np.arange(60), np.arange(60) % 4
-    section = {**SECTION, "method": {"name": method, **METHODS[method]}, **changed}
+    section = section_of(method) | changed
     yardstick = Yardstick(few, codes, few + 100, codes)
     params = Params.model_validate(section)
     return pretrain(encoder, images, np.arange(160), yardstick, params, RUN, checkpoints)
