@@ -39,10 +39,10 @@ def training(collapsed: bool = False, begun: str = "pretrained", **adoption: Any
         },
         pretrain_epochs=epochs.assign(
             learning_rate=0.2,
-            knn_accuracy=0.5,
-            feature_spread=0.3,
-            projection_spread=0.8,
-            effective_rank=9.0,
+            knn_accuracy=[0.1, 0.5, 0.6],
+            feature_spread=[0.2, 0.3, 0.4],
+            projection_spread=[0.7, 0.8, 0.9],
+            effective_rank=[8.0, 9.0, 20.0],
         ),
         finetune={"best_epoch": 1, "initialisation": begun},
         finetune_epochs=epochs.assign(
@@ -93,6 +93,21 @@ def test_a_collapse_is_said_first():
     first, second = notices(training(collapsed=True, adopted=False))
     assert first.tone == "bad" and "collapsed" in first.text and "simclr" in first.text
     assert "is not adopted" in second.text
+
+
+def test_the_page_draws_what_the_encoder_is_worth_epoch_by_epoch():
+    (section,) = (s for s in training_sections(training()) if s.title == "How it learnt")
+    charts = {block.caption: block for block in section.blocks if isinstance(block, Lines)}
+    worth = charts["Pretraining: what the embeddings are worth."]
+    assert worth.series == {
+        "kNN accuracy on val": [0.5, 0.6],
+        "feature spread": [0.3, 0.4],
+        "spread of projections": [0.8, 0.9],
+    }
+    (rank,) = (chart for caption, chart in charts.items() if "how many directions" in caption)
+    assert rank.series == {"effective rank": [9.0, 20.0]}
+    page = render_page("t", "lead", [section], verdict_notice(training().promote))
+    assert "what the embeddings are worth" in page and "kNN accuracy on val" in page
 
 
 def test_the_page_is_whole_and_the_same_twice():

@@ -265,6 +265,38 @@ def test_a_source_that_is_nowhere_is_refused(tmp_path, monkeypatch):
             begin(source)
 
 
+def test_a_model_of_the_hub_begins_with_its_weights_and_its_own_normalisation(
+    tmp_path, monkeypatch
+):
+    """But for the way over the network."""
+    import huggingface_hub
+
+    given = save_trained("vit", tmp_path / "hub")
+    (tmp_path / "hub/pytorch_model.bin").write_bytes(b"a pickle")
+    fetched: list[str] = []
+
+    def snapshot_download(repo_id: str, *, allow_patterns: list[str]) -> str:
+        fetched.append(repo_id)
+        (tmp_path / "cache").mkdir()
+        for path in (tmp_path / "hub").iterdir():
+            if any(path.match(pattern) for pattern in allow_patterns):
+                shutil.copy(path, tmp_path / "cache")
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.chdir(tmp_path)
+    encoder, description = begin("google/vit-tiny")
+    assert fetched == ["google/vit-tiny"]
+    assert not (tmp_path / "cache/pytorch_model.bin").exists()
+    own = {name.removeprefix("model."): value for name, value in encoder.net.state_dict().items()}
+    assert len(own) > 20 and all(
+        torch.equal(value, given.state_dict()[name]) for name, value in own.items()
+    )
+    assert description.mean == pytest.approx(MEAN) and description.std == pytest.approx(STD)
+    assert encoder.mean.flatten().tolist() == pytest.approx(MEAN)
+    assert encoder.std.flatten().tolist() == pytest.approx(STD)
+
+
 def test_colour_is_not_shown_to_a_model_for_grey(tmp_path):
     config = transformers.ResNetConfig(
         num_channels=1, embedding_size=4, hidden_sizes=[4], depths=[1], layer_type="basic"
