@@ -94,7 +94,8 @@ def test_what_was_observed_of_a_training_is_told(project):
     assert observed["num_epochs"] == 3
     assert observed["num_processes"] == 1 and observed["num_workers"] == 0
     assert observed["images_per_second"] > 0
-    assert observed["energy"].get("watt_hours", 0) >= 0
+    # Nothing, if it ended before the measuring had begun.
+    assert observed["energy"] == {} or observed["energy"]["watt_hours"] > 0
 
 
 @pytest.mark.slow

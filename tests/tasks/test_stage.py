@@ -2,6 +2,7 @@
 before anything is imported that computes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from tasks.energy import _COUNTER
 
 ROOT = Path(__file__).parents[2]
 STAGE = """
@@ -186,6 +189,46 @@ def test_threads_are_limited_before_any_stage_is_imported(
     assert (tmp_path / "out").read_text() == given
     observed = json.loads((tmp_path / "runs" / f"{stage}.json").read_text())
     assert observed["num_threads"] == num_threads
+    assert observed["energy"] == {}
+
+
+DRAWING = """
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from tasks.core.params import Section
+
+class Params(Section):
+    pass
+
+def main(out: Path, params: Params) -> None:
+    for thread in threading.enumerate():
+        if thread.name == "energy":
+            thread.join()
+    time.sleep(0.2)
+    out.write_text("")
+"""
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_what_a_stage_that_computes_drew_is_told(project: Path, tmp_path: Path, switch) -> None:
+    shutil.copytree(project / "tasks", tmp_path / "tasks")
+    (tmp_path / "tasks/drawing.py").write_text(DRAWING)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.dump({"stages": {"drawing": None}}, tmp_path / "dvc.yaml")
+    yaml.dump({"run": RUN, "drawing": {}}, tmp_path / "params.yaml")
+    command = [sys.executable, "-m", "tasks.stage", "drawing", "--out", "out"]
+    environment = {**os.environ, "TILTH_ENERGY": switch}
+    subprocess.run(command, cwd=tmp_path, check=True, env=environment)
+    drawn = json.loads((tmp_path / "runs/drawing.json").read_text())["energy"]
+    if switch == "off":
+        assert drawn == {}
+    else:
+        assert drawn["watt_hours"] > 0
+        assert drawn["is_estimated"] is not os.access(_COUNTER, os.R_OK)
 
 
 def test_nothing_that_computes_is_imported_before_threads_are_limited() -> None:
