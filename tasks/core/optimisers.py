@@ -2,8 +2,7 @@
 
 Weight decay is decoupled for all of them: a step first takes the share `learning rate ×
 weight_decay` off the weights, whatever the gradients (Loshchilov and Hutter, Decoupled weight decay
-regularization, 2019). Adam has none, for with it it is AdamW; that
-of LARS is its own.
+regularization, 2019). Adam has none, for with it it is AdamW; that of LARS is its own.
 """
 
 from typing import Annotated, Any, Literal, Self
