@@ -3,13 +3,25 @@
 N, M images, D width of the embedding, K classes
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+
+_BLOCK = 1024
 
 
 def normalise(embeddings_ND: np.ndarray) -> np.ndarray:
     """Rows of length 1."""
     lengths = np.linalg.norm(embeddings_ND, axis=1, keepdims=True)
     return embeddings_ND / np.maximum(lengths, 1e-12)
+
+
+def cosines(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Of every row of `one` with all rows of `other`, block by block, so that memory grows with M
+    and not with N x M: the first row of a block, and its cosines (at most 1024, M)."""
+    other_MD = normalise(other_MD)
+    for start in range(0, len(one_ND), _BLOCK):
+        yield start, normalise(one_ND[start : start + _BLOCK]) @ other_MD.T
 
 
 def knn_accuracy(
@@ -35,12 +47,11 @@ def vote_of_neighbours(
     `itself_M` are the indices into `train_ND` that have no vote, one for each row of `asked_MD`.
     """
     num_neighbours = min(num_neighbours, len(train_ND) - (itself_M is not None))
-    train_ND, voted = normalise(train_ND), []
-    for start in range(0, len(asked_MD), 1024):
-        similarity_MN = normalise(asked_MD[start : start + 1024]) @ train_ND.T
+    voted = []
+    for start, similarity_MN in cosines(asked_MD, train_ND):
         rows = np.arange(len(similarity_MN))
         if itself_M is not None:
-            similarity_MN[rows, itself_M[start : start + 1024]] = -np.inf
+            similarity_MN[rows, itself_M[start : start + len(rows)]] = -np.inf
         nearest = np.argpartition(-similarity_MN, num_neighbours - 1, axis=1)[:, :num_neighbours]
         weight = np.exp(np.take_along_axis(similarity_MN, nearest, axis=1) / 0.07)
         votes = np.zeros((len(nearest), num_classes))

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tasks.core.embeddings import normalise
+from tasks.core.embeddings import cosines
 
-_BLOCK = 1024
 # One is enough for a row to be left out; the closest by embedding may differ in pixels.
 _NUM_TWINS = 5
 
@@ -26,14 +25,11 @@ class Close(NamedTuple):
 
 
 def find_close(one_ND: np.ndarray, other_MD: np.ndarray, least_similarity: float) -> Close:
-    """For each row of `one`, its five closest rows of `other`, those that are as close as asked.
-
-    Exact, block by block: memory grows with M, not with N x M.
-    """
-    other_MD, found = normalise(other_MD), [Close(*np.empty((3, 0)))]
+    """For each row of `one`, its five closest rows of `other`, those that are as close as asked;
+    exact."""
+    found = [Close(*np.empty((3, 0)))]
     kept = min(_NUM_TWINS, len(other_MD))
-    for start in range(0, len(one_ND) if kept else 0, _BLOCK):
-        similarity_NM = normalise(one_ND[start : start + _BLOCK]) @ other_MD.T
+    for start, similarity_NM in cosines(one_ND, other_MD) if kept else ():
         closest = np.argpartition(-similarity_NM, kept - 1, axis=1)[:, :kept]
         similarity = np.take_along_axis(similarity_NM, closest, axis=1)
         row, rank = np.nonzero(similarity >= least_similarity)

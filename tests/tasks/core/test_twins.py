@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.core import twins
+from tasks.core import embeddings
 from tasks.core.twins import find_close, find_twins
 
 
@@ -21,7 +21,7 @@ def pairs(close) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("block", [1, 7, 1024])
 def test_pairs_are_those_of_a_plain_loop_whatever_the_block(monkeypatch, block):
-    monkeypatch.setattr(twins, "_BLOCK", block)
+    monkeypatch.setattr(embeddings, "_BLOCK", block)
     one, other = clouds(40), clouds(90)
     expected = []
     for i, left in enumerate(one):
