@@ -87,7 +87,7 @@ def on_disk(data: Data) -> Iterator[Ground]:
 
 
 class Taught(NamedTuple):
-    """The net of the last epoch, and of the one with the least val loss."""
+    """The net of the last epoch, and of the one with the least calibrated val loss."""
 
     last: Classifier
     chosen: Classifier

@@ -7,7 +7,7 @@ digits        scikit-learn's digits, 10 labels a class: fine-tuned from an encod
 
 Learning rates are chosen by the accuracy of the last epoch on val images: from scratch and from
 the encoder each for itself, for all seeds on the first; FixMatch has the rate that was best without
-it. Accuracies are on test images, of the last epoch and of the one with the least val loss. cifar10
+it. Accuracies are on test images, of the last epoch and of the one that the stage keeps. cifar10
 needs TILTH_CIFAR10. What is done of a cell is remembered in .cache/benchmarks, by commit and seed;
 encoders in --encoders.
 """
@@ -174,7 +174,7 @@ def compare(
     name: str, ours: Sequence[dict[str, float]], others: Sequence[dict[str, float]]
 ) -> Iterator[Row]:
     yield make_row(f"{name}, learning rate", ours[0]["rate"], "", others[0]["rate"])
-    for what, key in (("last epoch", "last"), ("epoch of the least val loss", "chosen")):
+    for what, key in (("last epoch", "last"), ("epoch chosen on val", "chosen")):
         these, those = ([one[key] for one in each] for each in (ours, others))
         yield make_row(f"{name}, {what}", these, "", those)
         gained = [100 * (one - other) for one, other in zip(these, those, strict=True)]
