@@ -31,6 +31,15 @@ VALUES = {
     "finetune__initialisation": "always",
 }
 
+MOCO = {
+    "name": "moco",
+    "temperature": 0.2,
+    "projector_width": 32,
+    "projection_width": 16,
+    "queue_length": 64,
+    "momentum": 0.9,
+}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -138,6 +147,25 @@ def test_two_processes_learn_what_one_does(project):
     one, two = histories
     pd.testing.assert_frame_equal(two, one, atol=1e-5, rtol=1e-4)
     assert one["train_loss"].iloc[-1] < one["train_loss"].iloc[1]
+
+
+@pytest.mark.slow
+def test_two_processes_that_pretrain_keep_one_queue(project):
+    """Each compares its own images, so that it is not what one would learn, but ever the same."""
+    params = project / "params.yaml"
+    old = params.read_text()
+    encoders = []
+    try:
+        params.write_text(edit_values(old, {"pretrain.method": MOCO, "pretrain.num_processes": 2}))
+        for _ in range(2):
+            assert start(project, "pretrain").wait() == 0
+            encoders.append(outputs(project, "pretrain"))
+    finally:
+        params.write_text(old)
+    assert encoders[0] == encoders[1]
+    assert load_json(project / "runs/pretrain.json")["num_processes"] == 2
+    metrics = load_json(project / "metrics/pretrain.json")
+    assert metrics["method"] == "moco" and not metrics["collapsed"]
 
 
 def test_another_number_of_processes_than_was_asked_for_is_refused(monkeypatch):
