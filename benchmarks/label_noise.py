@@ -6,8 +6,8 @@
 10,000 train images of CIFAR-10, an encoder that SimCLR taught them without labels, weights as the
 audit gives them, and `finetune` with the project's params, from the same encoder with those weights
 and with none. Accuracies are on test images with their true labels, of the last epoch and of the
-one that the stage keeps by 2,000 val images, whose labels are as wrong. Needs TILTH_CIFAR10. What is
-done of a cell is remembered in .cache/benchmarks, by commit and seed; encoders in --encoders.
+one that the stage keeps by 2,000 val images, whose labels are as wrong. Needs TILTH_CIFAR10. What
+is done of a cell is remembered in .cache/benchmarks, by commit and seed; encoders in --encoders.
 """
 
 import sys
