@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.few_labels import CPU, Data
-from benchmarks.pictures import NUM_CLASSES
+from benchmarks.pictures import CIFAR10_PRETRAIN, NUM_CLASSES
 from benchmarks.record import ROOT
 from benchmarks.workspace import temporary_folder
 from tasks import finetune
@@ -31,6 +31,7 @@ from tasks.learning import Entry
 
 NOBODY = np.empty(0, dtype=np.int64)
 NO_PROBE = {"name": "none"}
+RESNET_20 = CIFAR10_PRETRAIN["architecture"] | {"width": 16, "depth": 3}
 _NOTHING_MADE_UP = Synthetic(np.empty((0, 1), np.float32), np.empty(0, str))
 
 
@@ -100,6 +101,11 @@ def params_of(epochs: int, **changed: Any) -> finetune.Params:
     return finetune.Params.model_validate(
         section | {"epochs": epochs, "patience": max(1, epochs)} | changed
     )
+
+
+def loss(name: str, **settings: Any) -> dict[str, Any]:
+    """A part of these params."""
+    return {"loss": {"name": name, "label_smoothing": 0.0, **settings}}
 
 
 def teach(

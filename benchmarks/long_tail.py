@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cells import Cell, Setting, run_cells, say, topic_parser
-from benchmarks.classifiers import NO_PROBE, Ground, on_disk, params_of, teach
+from benchmarks.classifiers import NO_PROBE, RESNET_20, Ground, loss, on_disk, params_of, teach
 from benchmarks.encoders import new_encoder
 from benchmarks.few_labels import CPU, Data, Part, load_cifar10
 from benchmarks.memory import remembered
-from benchmarks.pictures import CIFAR10_AUGMENT, CIFAR10_PRETRAIN, NUM_CLASSES
+from benchmarks.pictures import CIFAR10_AUGMENT, NUM_CLASSES
 from benchmarks.record import Row, make_row
 from tasks.core.architecture import Convolutional
 from tasks.core.encoder import Classifier
@@ -36,7 +36,6 @@ from tasks.heads import refit_head
 from tasks.labelled import Labelled
 
 IMBALANCE, NUM_VAL = 100, 1_000
-RESNET_20 = CIFAR10_PRETRAIN["architecture"] | {"width": 16, "depth": 3}
 SGD = {
     "name": "sgd",
     "learning_rate": 0.1,
@@ -71,19 +70,14 @@ def methods(epochs: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def loss(name: str, **settings: Any) -> dict[str, Any]:
-    return {"loss": {"name": name, "label_smoothing": 0.0, **settings}}
-
-
-def refit(sampler: str) -> Refit:
-    return Refit.model_validate(
-        {"name": "embeddings", "sampler": sampler, "arguments": {}, "probe": PROBE}
-    )
-
-
 def refits() -> dict[str, Refit]:
     """Heads for the net that plain cross-entropy taught."""
-    return {"head_refitted": refit("none"), "head_refitted_smote": refit("SMOTE")}
+    samplers = {"head_refitted": "none", "head_refitted_smote": "SMOTE"}
+    common = {"name": "embeddings", "arguments": {}, "probe": PROBE}
+    return {
+        name: Refit.model_validate({**common, "sampler": sampler})
+        for name, sampler in samplers.items()
+    }
 
 
 def tail_counts(largest: int, imbalance: int) -> np.ndarray:
@@ -130,9 +124,8 @@ def measure_learning(name: str, seed: int, setting: Setting) -> dict[str, list[f
             refitted = copy.deepcopy(net)
             refit_head(refitted, given, settings, Place(CPU, data.precision), seed)
             found[other] = recalls_of(refitted, ground)
-    for method, recalls in found.items():
-        seconds = time.perf_counter() - started
-        say(f"{method}, seed {seed}: {np.mean(recalls):.4f}, {seconds:.0f} s")
+    told = ", ".join(f"{method} {np.mean(recalls):.4f}" for method, recalls in found.items())
+    say(f"seed {seed}: {told}, {time.perf_counter() - started:.0f} s")
     return found
 
 

@@ -30,6 +30,7 @@ from benchmarks.classifiers import NOBODY, on_disk, params_of
 from benchmarks.few_labels import Data, Part
 from benchmarks.lessons import AugmentedImages, Classes, PlainSteps
 from benchmarks.record import Row, make_row
+from benchmarks.trainers import TRAINERS
 from benchmarks.work import (
     BATCH_SIZE,
     NETS,
@@ -163,8 +164,6 @@ def measure_precision(setting: Setting) -> Iterator[Row]:
 def measure_trainers(setting: Setting) -> Iterator[Row]:
     options = setting.options
     work = make_work(options.num_images, "bf16", is_channels_last=True)
-    from benchmarks.trainers import TRAINERS
-
     for name, trainer in TRAINERS.items():
         if missing := [each for each in trainer.needs if importlib.util.find_spec(each) is None]:
             say(f"{name} is left out, as {', '.join(missing)} is not installed")

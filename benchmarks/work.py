@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from benchmarks.classifiers import NO_PROBE
+from benchmarks.classifiers import NO_PROBE, RESNET_20, loss
 from benchmarks.encoders import new_encoder
 from benchmarks.lessons import ResidualNet
-from benchmarks.long_tail import RESNET_20, loss
 from tasks.core.architecture import Convolutional
 from tasks.core.encoder import Classifier
 from tasks.core.policy import Transforms, build_policy
@@ -22,7 +21,7 @@ SHAPE, NUM_CLASSES, BATCH_SIZE, SEED = (32, 32, 3), 10, 128, 0
 # Widths of the stages, and blocks in each. The wider is of the shape that encoders have by default.
 NETS = {"ResNet-20": ((16, 32, 64), 3), "0.7 M parameters": ((48, 96, 192), 1)}
 TRANSFORMS = TypeAdapter(Transforms).validate_python("light", strict=True)
-# Of the stage, as the bare loop has them.
+# Of the stage; the bare loop has such an optimiser too.
 RECIPE: dict[str, Any] = {
     "initialisation": "scratch",
     "probe": NO_PROBE,
@@ -77,8 +76,7 @@ def make_optimiser(net: torch.nn.Module) -> torch.optim.Optimizer:
 
 
 def make_classifier(work: Work) -> Classifier:
-    """The stage's own ResNet-20."""
-    architecture = Convolutional.model_validate(RESNET_20)
-    encoder = new_encoder(work.images_NHWC[:100], architecture, SEED)
+    """The ResNet-20 that the stage would make, channels last."""
+    encoder = new_encoder(work.images_NHWC[:100], Convolutional.model_validate(RESNET_20), SEED)
     classifier = Classifier(encoder, NUM_CLASSES, 0.0)
     return classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

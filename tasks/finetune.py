@@ -17,7 +17,7 @@ from tasks.artifacts.tables import load_rows, save_csv
 from tasks.classification import Classification, calibrate, val_scores
 from tasks.core import losses, schedules
 from tasks.core.adoption import Initialisation, begin_with
-from tasks.core.device_augmentation import refuse_unknown
+from tasks.core.device_augmentation import refuse_host_only
 from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError
 from tasks.core.finetuning import Frozen, Full, Gradual, Strategy, rate_fractions
@@ -77,12 +77,10 @@ class Params(Execution):
             self._refuse_processes()
         schedules.refuse_unreached(self.schedule, self.epochs)
         losses.refuse_unreached(self.loss, self.epochs)
-        spares = not isinstance(self.strategy, Full) or self.strategy.encoder_rate_fraction < 1
-        if self.initialisation == "scratch" and spares:
+        if self.initialisation == "scratch" and not isinstance(self.strategy, Full):
             raise ValueError(
                 f"strategy {self.strategy.name} spares what was learnt before, and with "
-                "initialisation scratch nothing was; expected strategy full with an "
-                "encoder_rate_fraction of 1"
+                "initialisation scratch nothing was; expected strategy full"
             )
         if isinstance(self.strategy, Gradual) and self.strategy.epochs_per_layer >= self.epochs > 0:
             raise ValueError(
@@ -90,7 +88,7 @@ class Params(Execution):
                 f"epochs, and there are {self.epochs}; expected less, or strategy frozen"
             )
         if self.augmentation == "device" and isinstance(self.unlabelled, FixMatch):
-            refuse_unknown(self.unlabelled.strong)
+            refuse_host_only(self.unlabelled.strong)
         if isinstance(self.strategy, Frozen) and isinstance(self.refit, Refit):
             raise ValueError(
                 "refit would throw away the head, and with strategy frozen nothing else learns; "
@@ -197,10 +195,10 @@ def _refuse_mixtures(labelled: Labelled, params: Params) -> None:
 
 
 def _begun(params: Params, encoder: Description) -> Params:
-    """The params for what it begins with in the end: where the encoder was not adopted, there is
-    nothing that another strategy than `full` could spare."""
+    """The params for what it begins with in the end: from scratch, all layers learn at one rate, as
+    there is nothing to spare."""
     initialisation = begin_with(params.initialisation, encoder.adoption)
-    if initialisation == "pretrained" or params.initialisation == "scratch":
+    if initialisation == "pretrained":
         return params.model_copy(update={"initialisation": initialisation})
     full = Full(name="full", encoder_rate_fraction=1.0)
     return params.model_copy(update={"initialisation": initialisation, "strategy": full})

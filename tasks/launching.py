@@ -2,8 +2,6 @@
 
 import logging
 import os
-import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +12,7 @@ from torch import nn
 from tasks.core.errors import ParamsError
 from tasks.core.inference import Place
 from tasks.feeding import spare_cores
-from tasks.lesson import Lesson, Steps
+from tasks.lesson import Course, Lesson, Steps
 from tasks.processes import MEETING
 
 if TYPE_CHECKING:  # it takes a second to import
@@ -90,28 +88,36 @@ def launch(place: Place) -> Launched:
     return Launched(fabric, scaler)
 
 
-def prepare(fabric: "Fabric", lesson: Lesson, is_compiled: bool) -> Any:
+def prepare(fabric: "Fabric", lesson: Lesson, course: Course) -> Any:
     """The lesson on its device, to be called for the outcome of a part.
 
-    Raises ParamsError where it is to be compiled, and there is no compiler.
+    Raises ParamsError where it is to be compiled for the CPU, and there is no compiler.
     """
     lesson.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(lesson)
-    if is_compiled:
+    if course.is_compiled:
+        if fabric.device.type == "cpu":
+            _refuse_without_compiler(course.title)
         _compile(lesson.net)
     return fabric.setup_module(lesson, move_to_device=False)
 
 
-def _compile(net: nn.Module) -> None:
-    """Raises ParamsError where there is nothing to compile with."""
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler) is None:
+def _refuse_without_compiler(stage: str) -> None:
+    # Imported late, as below: it takes seconds.
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
         raise ParamsError(
-            f"params.yaml: compiled is true, and there is no {compiler} here; expected a C++ "
-            "compiler (CXX names another), or compiled: false"
-        )
-    # Imported late: it takes seconds.
+            f"params.yaml: {stage}.compiled is true, and torch finds no C++ compiler here; "
+            "expected g++ or another that CXX names, or compiled: false"
+        ) from None
+
+
+def _compile(net: nn.Module) -> None:
     from torch._inductor import config
 
     # Dropout draws as it does where nothing is compiled.

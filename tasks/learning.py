@@ -56,7 +56,7 @@ class Training:
         self.num_parts = self.num_processes * course.num_accumulated
         check_parts(len(lesson.rows), course.batch_size, self.num_parts)
         self.per_epoch = num_batches(len(lesson.rows), course.batch_size)
-        self.outcome_of = prepare(self.fabric, lesson, course.is_compiled)
+        self.outcome_of = prepare(self.fabric, lesson, course)
         self.optimisation = optimise(self.per_epoch)
         self.epoch, self.batch = 1, 0
         # Of loss and accuracy over the batches of an epoch; not a number where there is none.

@@ -17,7 +17,7 @@ from tasks.artifacts.pretrained import begin_encoder
 from tasks.artifacts.tables import load_rows, load_table, save_csv
 from tasks.core.adoption import Adoption, Embedded, judge_adoption
 from tasks.core.architecture import Architecture
-from tasks.core.device_augmentation import refuse_unknown
+from tasks.core.device_augmentation import refuse_host_only
 from tasks.core.embeddings import has_collapsed
 from tasks.core.encoder import Encoder, count_flops, count_parameters
 from tasks.core.inference import Place, chosen_device
@@ -65,13 +65,13 @@ class Params(Execution):
                 f"method masked hides patches from a vision transformer, and architecture.family "
                 f"is {family}; expected one of {list(_WITH_PATCHES)}, or another method"
             )
-        if not is_masked and not self.views:
+        if self.epochs and not is_masked and not self.views:
             raise ValueError(
                 f"method {self.method.name} compares two views of an image, and without a "
                 "transform in views both are the same; expected at least one"
             )
         if self.augmentation == "device":
-            refuse_unknown(self.views)
+            refuse_host_only(self.views)
         if self.schedule.name == "plateau":
             raise ValueError(
                 "schedule plateau waits for a val loss, and nothing here is learnt from labels; "
@@ -117,7 +117,10 @@ def main(
     yardstick = choose_yardstick(codes, load_rows(train), load_rows(val), run.seed)
     kept = Checkpoints(made_by, checkpoints) if checkpoints else None
     training = pretrain(encoder, pixels, learnt, yardstick, params, run, kept)
-    history = training.run(_Alarm(params, training.rank))
+    alarm = _Alarm(params, training.rank)
+    history = training.run(alarm)
+    # What had ended before it was interrupted says nothing by itself.
+    alarm(history[-1])
     if training.rank > 0:
         return None  # the first process says it all
     last = {name: round(value, 6) for name, value in history[-1].items() if value is not None}
@@ -151,17 +154,17 @@ def _table(history: History) -> pd.DataFrame:
 
 
 class _Alarm:
-    """Says that the encoder has collapsed, once, when two epochs on end show it, or the last; a net
-    that has learnt little yet may look so too."""
+    """Says that the encoder has collapsed, once, when two epochs on end show it, or the last; what
+    has learnt little yet may look so too."""
 
     def __init__(self, params: Params, rank: int):
         self._params, self._is_silent = params, rank > 0
         self._was_collapsed = False
 
     def __call__(self, entry: Entry) -> None:
-        shows = entry["epoch"] > 0 and has_collapsed(*(entry[name] for name in COLLAPSE))
+        shows = has_collapsed(*(entry[name] for name in COLLAPSE))
         is_sure = self._was_collapsed or entry["epoch"] == self._params.epochs
-        self._was_collapsed = shows
+        self._was_collapsed = shows and entry["epoch"] > 0
         if self._is_silent or not (shows and is_sure):
             return
         self._is_silent = True

@@ -25,18 +25,10 @@ from tasks.fingerprint import content_hash
 
 _STAGES = {"pretrain": pretrain, "finetune": finetune}
 
-
-class _Score(NamedTuple):
-    """What an epoch calls it, and what the stage's metrics do."""
-
-    epoch: str
-    stage: str
-
-
 _SCORES = {
-    "log_loss": _Score("val_calibrated_loss", "calibrated_log_loss"),
-    "balanced_accuracy": _Score("val_balanced_accuracy", "balanced_accuracy"),
-    "macro_f1": _Score("val_macro_f1", "macro_f1"),
+    "calibrated_log_loss": "val_calibrated_loss",
+    "balanced_accuracy": "val_balanced_accuracy",
+    "macro_f1": "val_macro_f1",
 }
 # Told of a step (an epoch, or a fold where there are several) and the score so far.
 Report = Callable[[int, float], None]
@@ -186,14 +178,14 @@ def _finetuned(
 ) -> float:
     """The stage's own score of the epoch that it keeps."""
     paths = paths | _outputs(paths, folder)
-    score = _SCORES[metric]
+    field = _SCORES[metric]
     finetune.main(
         **paths,
         params=params,
         run=run,
-        watch=lambda entry: report(entry["epoch"], entry[score.epoch]),
+        watch=lambda entry: report(entry["epoch"], entry[field]),
     )
-    return float(load_json(paths["out_metrics"])[score.stage])
+    return float(load_json(paths["out_metrics"])[metric])
 
 
 def _encoder(params: dict[str, Any], run: Run, ground: Ground) -> Path:

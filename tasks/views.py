@@ -23,7 +23,11 @@ class HostViews(NamedTuple):
     """By albumentations, an image at a time."""
 
     source: Source
-    reads_images: bool = True
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether `source` has any to bring."""
+        return True
 
     def draw(self, part: Part, *given: Tensor) -> tuple[Tensor, ...]:
         return given

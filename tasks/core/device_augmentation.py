@@ -54,7 +54,7 @@ class DevicePolicy:
         return x_NCHW.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def refuse_unknown(transforms: Transforms) -> None:
+def refuse_host_only(transforms: Transforms) -> None:
     """Raises ValueError for a transform or an argument that only albumentations has."""
     for transform in transforms:
         _step(build_transform(transform, size=32))

@@ -64,7 +64,7 @@ class OneCycle(Section):
 
 
 class Plateau(Section):
-    """Multiplied by `factor` whenever more than `patience` epochs have brought no lower
+    """Multiplied by `factor` whenever more than `patience` epochs have brought no lower calibrated
     val loss. How it moves is told by the epochs, so the factor of a step is always 1."""
 
     name: Literal["plateau"]

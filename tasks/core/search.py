@@ -118,14 +118,13 @@ class ByHyperband(Section):
 
 
 class Search(Section):
-    """`metric` is that of val, or the mean over `num_folds` folds of the train rows (0: val); the
-    log loss is that of the calibrated net. `space`: params of pretrain and finetune by dotted
-    name."""
+    """`metric` is that of val, or the mean over `num_folds` folds of the train rows (0: val).
+    `space`: params of pretrain and finetune by dotted name."""
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     num_trials: PositiveInt
     seed: NonNegativeInt
-    metric: Literal["log_loss", "balanced_accuracy", "macro_f1"]
+    metric: Literal["calibrated_log_loss", "balanced_accuracy", "macro_f1"]
     num_folds: Annotated[int, Field(ge=0, le=20)]
     sampler: Annotated[ByGrid | AtRandom | ByTpe, Field(discriminator="name")]
     pruner: Annotated[NoPruner | ByMedian | ByHyperband, Field(discriminator="name")]

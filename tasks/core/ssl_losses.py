@@ -102,7 +102,7 @@ def reconstruction_loss(predicted_NPX: Tensor, patches_NPX: Tensor, is_masked_NP
     variance_NP1, mean_NP1 = torch.var_mean(patches_NPX, dim=2, keepdim=True)
     target_NPX = (patches_NPX - mean_NP1) / (variance_NP1 + _LEAST_PATCH_VARIANCE).sqrt()
     error_NP = (predicted_NPX - target_NPX).square().mean(dim=2)
-    return (error_NP * is_masked_NP).sum() / is_masked_NP.sum()
+    return torch.where(is_masked_NP, error_NP, 0).sum() / is_masked_NP.sum()
 
 
 def standardise(z_ND: Tensor) -> Tensor:

@@ -51,8 +51,8 @@ def _refusing(architecture: Timm, num_channels: int, image_size: int) -> Iterato
         raise ParamsError(
             f"pretrain.architecture.name: {architecture.name!r} of timm does not work on images of "
             f"{image_size} × {image_size} pixels × {num_channels} channels ({reason}); expected a "
-            f"clean.image_size and clean.channels that it takes{_made_for(architecture.name)}, or "
-            "another net"
+            f"clean.image_size and clean.channels that it takes{_made_for(architecture.name)}, if "
+            "that is why, or another net"
         ) from error
 
 

@@ -102,7 +102,7 @@ class TransformersNet(nn.Module):
 
 def _keep_mask_tokens(model: nn.Module) -> None:
     """What stood for hidden patches when DINOv2 and its kin were taught is kept as it is: here
-    nothing is hidden, and several processes would wait for its gradient."""
+    nothing is hidden, and several processes need a gradient of every weight that learns."""
     for module in model.modules():
         token = getattr(module, "mask_token", None)
         if isinstance(token, nn.Parameter):
@@ -135,6 +135,8 @@ def measure_embedding(net: nn.Module, num_channels: int, image_width: int) -> in
     net.train(was_training)
     if first.ndim != 2:
         raise ValueError(f"it gives a tensor of shape {tuple(first.shape)} instead of an embedding")
+    if not first.isfinite().all():
+        raise ValueError("it gives numbers that are not finite")
     if not torch.equal(first, again):
         raise ValueError("it gives another embedding of the same image each time")
     return first.shape[1]

@@ -164,13 +164,6 @@ def test_a_loss_that_is_not_finite_ends_it(pixels):
             {"initialisation": "scratch", "strategy": {"name": "layerwise", "rate_decay": 0.5}},
             "expected strategy full",
         ),
-        (
-            {
-                "initialisation": "scratch",
-                "strategy": {"name": "full", "encoder_rate_fraction": 0.5},
-            },
-            "encoder_rate_fraction of 1",
-        ),
         ({"strategy": {"name": "gradual", "epochs_per_layer": 5}}, "opens the first layer after 5"),
         (
             {

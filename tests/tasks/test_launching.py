@@ -12,6 +12,7 @@ from tasks.core.encoder import Classifier, Encoder
 from tasks.core.errors import ParamsError
 from tasks.core.inference import Place
 from tasks.launching import asked_workers, checkpoint_pause, launch, prepare
+from tasks.lesson import Course
 from tests.nets import FAMILIES, tiny
 
 CPU = torch.device("cpu")
@@ -78,7 +79,8 @@ def test_a_net_keeps_the_memory_format_forth_and_back(name):
 
     for part, module in net.encoder.net.named_modules():
         module.register_forward_hook(listen(part))
-    outcome_of = prepare(launch(Place(torch.device("cpu"), "float32")).fabric, net, False)
+    course = Course("pretrain", 1, 4, 1, None, None, False, seed=0, num_workers=0)
+    outcome_of = prepare(launch(Place(torch.device("cpu"), "float32")).fabric, net, course)
     images = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
     outcome_of(images).square().sum().backward()
     assert [(part, what) for part, what, is_kept in seen if not is_kept] == []

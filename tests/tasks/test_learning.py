@@ -225,8 +225,8 @@ def test_dropout_is_compiled_with_the_same_draws():
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ParamsError, match="there is no no-such-compiler here; expected a C"):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(ParamsError, match=r"finetune\.compiled is true, and torch finds no C"):
         make_training(course=COURSE._replace(is_compiled=True))
 
 

@@ -21,7 +21,7 @@ SEARCH: dict[str, Any] = {
     "study": "small",
     "num_trials": 2,
     "seed": 0,
-    "metric": "log_loss",
+    "metric": "calibrated_log_loss",
     "num_folds": 0,
     "sampler": {"name": "random"},
     "pruner": {"name": "none"},
@@ -55,9 +55,9 @@ def ask(project: Path, **changed: Any) -> None:
 def ground_of(project: Path, scratch: Path, **changed: Any) -> trials.Ground:
     paths = {stage: trials.stage_paths(stage) for stage in ("pretrain", "finetune")}
     (project / "models").mkdir(exist_ok=True)
-    return trials.Ground(paths, "log_loss", [], project / "models/encoders", scratch)._replace(
-        **changed
-    )
+    return trials.Ground(
+        paths, "calibrated_log_loss", [], project / "models/encoders", scratch
+    )._replace(**changed)
 
 
 def ignored(step: int, score: float) -> None:
@@ -72,7 +72,9 @@ def test_the_best_values_go_into_params_and_nothing_else_changes(
         assert main([]) == 0
         told = capsys.readouterr()
         assert "reports/tune.html" in told.out
-        assert "trial present values: log_loss" in told.err and "trial 2 of 2" in told.err
+        assert (
+            "trial present values: calibrated_log_loss" in told.err and "trial 2 of 2" in told.err
+        )
         page = Path("reports/tune.html").read_bytes()
         assert Path("params.yaml").read_bytes().decode() == old
 
@@ -104,7 +106,7 @@ def test_a_trial_is_what_the_stage_makes_of_its_params(project: Path, tmp_path: 
         params=finetune.Params.model_validate(sections["finetune"]),
         run=Run.model_validate(sections["run"]),
     )
-    assert score == load_json(outs["out_metrics"])["log_loss"]
+    assert score == load_json(outs["out_metrics"])["calibrated_log_loss"]
     assert [step for step, _ in steps] == [0, 1, 2]
     assert min(told for _, told in steps) == pytest.approx(score)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(

@@ -31,7 +31,7 @@ ASKED: dict[str, Any] = {
     "study": "a",
     "num_trials": 3,
     "seed": 0,
-    "metric": "log_loss",
+    "metric": "calibrated_log_loss",
     "num_folds": 0,
     "sampler": {"name": "grid"},
     "pruner": {"name": "none"},
