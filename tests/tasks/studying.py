@@ -17,7 +17,7 @@ ASKED: dict[str, Any] = {
     "study": "a",
     "num_trials": 5,
     "seed": 0,
-    "metric": "log_loss",
+    "metric": "calibrated_log_loss",
     "num_folds": 0,
     "sampler": {"name": "tpe", "startup_trials": 2, "multivariate": True},
     "pruner": {"name": "none"},
