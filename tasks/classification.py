@@ -98,7 +98,8 @@ class Classification(Lesson):
         """What the net is worth, by its logits of val rows. The loss at the temperature that suits
         them best is what the net can be brought to: a net that is right more often, and too sure
         of itself, has the greater loss as it is."""
-        scores, labels_N = _scores(logits_NK, self.labelled), self.labelled.codes[self.labelled.val]
+        scores = val_scores(logits_NK, self.labelled)
+        labels_N = self.labelled.codes[self.labelled.val]
         return {
             "val_loss": scores["log_loss"],
             "val_calibrated_loss": fit_temperature(logits_NK.astype(np.float64), labels_N)[1],
@@ -118,8 +119,8 @@ class Calibration(NamedTuple):
     abstention_reached: bool
 
 
-def calibrate(net: nn.Module, labelled: Labelled, max_error: float, place: Place) -> Calibration:
-    logits_NK = run_net(net, labelled.pixels, labelled.val, *place).astype(np.float64)
+def calibrate(logits_NK: np.ndarray, labelled: Labelled, max_error: float) -> Calibration:
+    logits_NK = logits_NK.astype(np.float64)
     labels_N = labelled.codes[labelled.val]
     fitted, log_loss = fit_temperature(logits_NK, labels_N)
     temperature = round(fitted, 6)
@@ -129,9 +130,5 @@ def calibrate(net: nn.Module, labelled: Labelled, max_error: float, place: Place
     return Calibration(temperature, log_loss, threshold or 0.0, threshold is not None)
 
 
-def val_scores(net: nn.Module, labelled: Labelled, place: Place) -> dict[str, float]:
-    return _scores(run_net(net, labelled.pixels, labelled.val, *place), labelled)
-
-
-def _scores(logits_NK: np.ndarray, labelled: Labelled) -> dict[str, float]:
+def val_scores(logits_NK: np.ndarray, labelled: Labelled) -> dict[str, float]:
     return measure_predictions(labelled.codes[labelled.val], softmax(logits_NK), _NUM_BINS)

@@ -22,7 +22,7 @@ from tasks.core.encoder import Classifier
 from tasks.core.errors import ParamsError
 from tasks.core.finetuning import Frozen, Full, Gradual, Strategy, rate_fractions
 from tasks.core.fixmatch import FixMatch, Unlabelled
-from tasks.core.inference import Place, chosen_device
+from tasks.core.inference import Place, chosen_device, run_net
 from tasks.core.losses import Loss
 from tasks.core.optimisation import Optimisation, make_optimisation
 from tasks.core.optimisers import Optimiser
@@ -156,11 +156,12 @@ def main(
         return None  # the first process says it all
     if isinstance(params.refit, Refit):
         refit_head(classifier, labelled, params.refit, place, run.seed)
-    calibration = calibrate(classifier, labelled, params.abstention.max_error, place)
+    logits_NK = run_net(classifier, labelled.pixels, labelled.val, *place)
+    calibration = calibrate(logits_NK, labelled, params.abstention.max_error)
     fitted = {"temperature": calibration.temperature, "abstention": calibration.abstention}
     save_classifier(classifier, description.model_copy(update=fitted), out_classifier)
     save_csv(_table(history), out_epochs)
-    scores = val_scores(classifier, labelled, place) | calibration._asdict()
+    scores = val_scores(logits_NK, labelled) | calibration._asdict()
     counts = {"best_epoch": training.best["epoch"], "num_epochs": len(history) - 1}
     save_json({**scores, **counts, "initialisation": params.initialisation}, out_metrics)
     training.delete_checkpoints()

@@ -124,8 +124,8 @@ def test_calibration_is_fitted_on_val_alone(pixels):
     training = train(given, epochs=2)
     training.run()
     net = training.lesson.net
-    found = calibrate(net, given, 0.9, PLACE)
     logits = run_net(net, pixels, given.val, *PLACE).astype(np.float64)
+    found = calibrate(logits, given, 0.9)
     temperature, loss = fit_temperature(logits, given.codes[given.val])
     assert found.temperature == pytest.approx(temperature, abs=1e-6)
     given_shares = softmax(logits)[np.arange(len(given.val)), given.codes[given.val]]
@@ -133,7 +133,7 @@ def test_calibration_is_fitted_on_val_alone(pixels):
     # All may be answered, as nine in ten may be wrong; of 30 rows nothing shows one in a thousand.
     assert (found.abstention, found.abstention_reached) == (0.0, True)
     assert found.calibrated_log_loss == loss
-    assert calibrate(net, given, 0.001, PLACE)[2:] == (0.0, False)
+    assert calibrate(logits, given, 0.001)[2:] == (0.0, False)
 
 
 def test_how_sure_a_net_is_of_itself_does_not_change_what_it_is_judged_by(pixels):
@@ -141,6 +141,6 @@ def test_how_sure_a_net_is_of_itself_does_not_change_what_it_is_judged_by(pixels
     lesson = train(given).lesson
     logits_NK = np.random.default_rng(0).normal(size=(len(given.val), 3))
     logits_NK += 1.5 * np.eye(3)[given.codes[given.val]]
-    modest, sure = (lesson.score(logits_NK * factor) for factor in (1, 8))
+    modest, sure = (lesson.score(logits_NK * factor) for factor in (1, 8))  # type: ignore[operator]
     assert sure["val_loss"] > 1.5 * modest["val_loss"]
     assert sure["val_calibrated_loss"] == pytest.approx(modest["val_calibrated_loss"], abs=0.05)
