@@ -92,7 +92,7 @@ def begin(folder: Path | str, sha256: str | None = None, **canonically):
 )
 def test_embeddings_are_those_of_the_library(kind, prepared, tmp_path):
     model = save_trained(kind, tmp_path, **prepared)
-    encoder, description = begin(tmp_path)
+    encoder, _ = begin(tmp_path)
     processor = transformers.ViTImageProcessorPil.from_pretrained(tmp_path)
     images = pixels(SIDE)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_embeddings_are_those_of_the_library(kind, prepared, tmp_path):
         )
         expected = POOLED[kind](model(**given))
         found = encoder.eval()(images)
-    assert found.shape == (4, description.architecture.embedding_width)
+    assert found.shape == (4, encoder.embedding_width)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
