@@ -124,7 +124,7 @@ def main(
     if training.rank > 0:
         return None  # the first process says it all
     last = {name: round(value, 6) for name, value in history[-1].items() if value is not None}
-    collapsed = has_collapsed(*(last[name] for name in COLLAPSE))
+    collapsed = _shows_collapse(last)
     assert isinstance(training.lesson, SelfSupervision)
     # What had ended before it was interrupted is not measured again.
     embedded = training.lesson.embedded or embed(encoder, pixels, yardstick, _place(run))
@@ -153,6 +153,10 @@ def _table(history: History) -> pd.DataFrame:
     return pd.DataFrame(history[1:] or history).drop(columns="accuracy").round(6)
 
 
+def _shows_collapse(entry: Entry) -> bool:
+    return has_collapsed(*(entry[name] for name in COLLAPSE))
+
+
 class _Alarm:
     """Says that the encoder has collapsed, once, when two epochs on end show it, or the last; what
     has learnt little yet may look so too."""
@@ -162,7 +166,7 @@ class _Alarm:
         self._was_collapsed = False
 
     def __call__(self, entry: Entry) -> None:
-        shows = has_collapsed(*(entry[name] for name in COLLAPSE))
+        shows = _shows_collapse(entry)
         is_sure = self._was_collapsed or entry["epoch"] == self._params.epochs
         self._was_collapsed = shows and entry["epoch"] > 0
         if self._is_silent or not (shows and is_sure):

@@ -24,7 +24,6 @@ from tasks.core.search import Search
 from tasks.fingerprint import content_hash
 
 _STAGES = {"pretrain": pretrain, "finetune": finetune}
-
 _SCORES = {
     "calibrated_log_loss": "val_calibrated_loss",
     "balanced_accuracy": "val_balanced_accuracy",

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -60,6 +62,18 @@ def start(project: Path, stage: str, num_workers: int = 0) -> subprocess.Popen[b
     return subprocess.Popen(
         [sys.executable, *words[1:]], cwd=project, env={**os.environ, **switches}
     )
+
+
+@contextmanager
+def params_changed(project: Path, changed: dict[str, Any]) -> Iterator[None]:
+    """For as long as it lasts: the project is shared."""
+    params = project / "params.yaml"
+    old = params.read_text()
+    params.write_text(edit_values(old, changed))
+    try:
+        yield
+    finally:
+        params.write_text(old)
 
 
 def outputs(project: Path, stage: str) -> dict[str, bytes]:
@@ -130,20 +144,15 @@ def listened_at(process: subprocess.Popen[bytes]) -> set[str]:
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(project):
     """Without dropout, which each draws for itself. They are heard on this machine alone."""
-    params = project / "params.yaml"
-    old = params.read_text()
     histories = []
-    try:
-        for num_processes in (1, 2):
-            changed = {"finetune.dropout": 0.0, "finetune.num_processes": num_processes}
-            params.write_text(edit_values(old, changed))
+    for num_processes in (1, 2):
+        changed = {"finetune.dropout": 0.0, "finetune.num_processes": num_processes}
+        with params_changed(project, changed):
             process = start(project, "finetune")
             assert listened_at(process) == (set() if num_processes == 1 else {"127.0.0.1"})
-            assert process.returncode == 0
-            assert load_json(project / "runs/finetune.json")["num_processes"] == num_processes
-            histories.append(pd.read_csv(project / "metrics/finetune_epochs.csv"))
-    finally:
-        params.write_text(old)
+        assert process.returncode == 0
+        assert load_json(project / "runs/finetune.json")["num_processes"] == num_processes
+        histories.append(pd.read_csv(project / "metrics/finetune_epochs.csv"))
     one, two = histories
     pd.testing.assert_frame_equal(two, one, atol=1e-5, rtol=1e-4)
     assert one["train_loss"].iloc[-1] < one["train_loss"].iloc[1]
@@ -152,16 +161,11 @@ def test_two_processes_learn_what_one_does(project):
 @pytest.mark.slow
 def test_two_processes_that_pretrain_keep_one_queue(project):
     """Each compares its own images, so that it is not what one would learn, but ever the same."""
-    params = project / "params.yaml"
-    old = params.read_text()
     encoders = []
-    try:
-        params.write_text(edit_values(old, {"pretrain.method": MOCO, "pretrain.num_processes": 2}))
+    with params_changed(project, {"pretrain.method": MOCO, "pretrain.num_processes": 2}):
         for _ in range(2):
             assert start(project, "pretrain").wait() == 0
             encoders.append(outputs(project, "pretrain"))
-    finally:
-        params.write_text(old)
     assert encoders[0] == encoders[1]
     assert load_json(project / "runs/pretrain.json")["num_processes"] == 2
     metrics = load_json(project / "metrics/pretrain.json")
