@@ -53,8 +53,7 @@ def audit_weights(ground: Ground, encoder: Encoder, codes_N: np.ndarray, seed: i
         [str(code) for code in range(NUM_CLASSES)],
     )
     judged = judge_labels(subject, params, seed)
-    quality = judged.quality("train")
-    return weigh(judged.labels, ground.train, quality, judged.codes_N, params.least_weight)
+    return weigh(judged.labels, ground.train, judged.trusted("train"), params.least_weight)
 
 
 def measure_seed(percent: int, seed: int, setting: Setting) -> dict[str, float]:

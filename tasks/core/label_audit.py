@@ -11,7 +11,12 @@ import pandas as pd
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tasks.core.decisions import Decision, apply_decisions
-from tasks.core.label_noise import count_errors, find_noisy_pairs, find_overlapping
+from tasks.core.label_noise import (
+    count_errors,
+    find_noisy_pairs,
+    find_overlapping,
+    trust_labels,
+)
 from tasks.core.label_quality import (
     Features,
     Judge,
@@ -87,6 +92,11 @@ class Judged(NamedTuple):
         rows = self.rows[split]
         return score_labels(self.codes_N[rows], self.probabilities_NK[rows])
 
+    def trusted(self, split: str) -> np.ndarray:
+        """The probability of each label to be right."""
+        rows = self.rows[split]
+        return trust_labels(self.codes_N[rows], self.probabilities_NK[rows])
+
 
 class Findings(NamedTuple):
     """`labels`: image_id, label, decision, weight. `queue`: rows for people, worst first.
@@ -116,7 +126,7 @@ def audit_labels(subject: Subject, params: AuditParams, seed: int) -> Findings:
         ]
     ).sort_values(["score", "image_id"], ignore_index=True)  # fmt: skip
     queue = flagged[~flagged["image_id"].isin(list(subject.decided))].reset_index(drop=True)
-    weights_N = weigh(judged.labels, train, of_train, judged.codes_N, params.least_weight)
+    weights_N = weigh(judged.labels, train, judged.trusted("train"), params.least_weight)
     outliers = find_outlying(subject.embeddings_ND, judged.rows, params)
     is_decided = judged.labels["decision"].iloc[train].ne("").to_numpy()
     lesson = Lesson(

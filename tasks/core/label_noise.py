@@ -1,4 +1,4 @@
-"""How many labels are expected to be wrong, and which classes look like one.
+"""How many labels are expected to be wrong, how far each is trusted, which classes look like one.
 
 N images, K classes
 """
@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 from cleanlab.count import compute_confident_joint
+
+# As many as this share of a class's rows stand for it. Fewer would count rare mistakes badly, more
+# take in images of other classes.
+_ANCHOR_FRACTION = 0.2
 
 
 def count_errors(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.ndarray:
@@ -25,6 +29,31 @@ def count_errors(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.ndarr
     counted = compute_confident_joint(np.searchsorted(present, labels_N), shares_NP)
     joint_KK[np.ix_(present, present)] = counted
     return joint_KK
+
+
+def estimate_mistakes(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.ndarray:
+    """How often each class (across) is given each label (down), (K, K), columns summing to 1: the
+    labels of the rows that look most like the class (the anchors of Patrini et al., Making deep
+    neural networks robust to label noise: a loss correction approach, 2017, of which they take one
+    a class). One more row, shared by all labels, leaves possible what was not seen."""
+    num_classes = probabilities_NK.shape[1]
+    num_rows_K = np.bincount(labels_N, minlength=num_classes)
+    num_anchors_K = np.ceil(_ANCHOR_FRACTION * num_rows_K).astype(int)
+    most_like_NK = np.argsort(-probabilities_NK, axis=0, kind="stable")
+    counted = [
+        np.bincount(labels_N[most_like_NK[:num_anchors, shown]], minlength=num_classes)
+        for shown, num_anchors in enumerate(num_anchors_K)
+    ]
+    return (np.stack(counted, axis=1) + 1 / num_classes) / (num_anchors_K + 1)
+
+
+def trust_labels(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.ndarray:
+    """The probability (N,) that the given label is right, by Bayes' rule: from how probable each
+    class is by what the image shows, and how often images of that class are given this label."""
+    mistakes_KK = estimate_mistakes(labels_N, probabilities_NK)
+    joint_NK = probabilities_NK * mistakes_KK[labels_N]
+    given_N = joint_NK[np.arange(len(labels_N)), labels_N]
+    return given_N / joint_NK.sum(axis=1)
 
 
 def find_noisy_pairs(joint_KK: np.ndarray, classes: list[str], most: int) -> list[dict[str, Any]]:

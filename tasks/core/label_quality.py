@@ -31,11 +31,10 @@ _LEAST_PROBABILITY = 0.01
 
 class LabelQuality(NamedTuple):
     """`score_N`: cleanlab's normalised margin, in [0, 1], below 0.5 where another class is more
-    probable than the given one. `given_probability_N`: of the given label. `suggested_N`: the most
-    probable class, and `probability_N` its probability."""
+    probable than the given one. `suggested_N`: the most probable class, and `probability_N` its
+    probability."""
 
     score_N: np.ndarray
-    given_probability_N: np.ndarray
     suggested_N: np.ndarray
     probability_N: np.ndarray
 
@@ -159,11 +158,10 @@ def choose_judge(
 def score_labels(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> LabelQuality:
     """Scores every given label against what the embeddings suggest."""
     if len(labels_N) == 0:
-        return LabelQuality(np.empty(0), np.empty(0), np.empty(0, dtype=int), np.empty(0))
+        return LabelQuality(np.empty(0), np.empty(0, dtype=int), np.empty(0))
     scores = get_label_quality_scores(labels_N, probabilities_NK, method="normalized_margin")
     return LabelQuality(
         score_N=np.asarray(scores),
-        given_probability_N=probabilities_NK[np.arange(len(labels_N)), labels_N],
         suggested_N=probabilities_NK.argmax(axis=1),
         probability_N=probabilities_NK.max(axis=1),
     )

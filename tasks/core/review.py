@@ -40,22 +40,15 @@ def find_suspicious(
 
 
 def weigh(
-    labels: pd.DataFrame,
-    train: np.ndarray,
-    quality: LabelQuality,
-    codes_N: np.ndarray,
-    least_weight: float,
+    labels: pd.DataFrame, train: np.ndarray, trusted_N: np.ndarray, least_weight: float
 ) -> np.ndarray:
     """A weight in [least_weight, 1] per row of the manifest.
 
-    A suspicious train row weighs what its given label's probability is to the suggested one's; what
-    a person decided is trusted, and what a person dropped weighs nothing.
+    A train row weighs the probability that its label is right (`trusted_N`, one for each of
+    `train`); what a person decided is trusted, and what a person dropped weighs nothing.
     """
     weights = np.ones(len(labels))
-    ratio = quality.given_probability_N / np.maximum(quality.probability_N, 1e-12)
-    weights[train] = np.where(
-        quality.suggested_N == codes_N[train], 1.0, np.maximum(ratio, least_weight)
-    )
+    weights[train] = np.maximum(trusted_N, least_weight)
     weights[labels["decision"].isin(["keep", "relabel"]).to_numpy()] = 1.0
     weights[(labels["decision"] == "drop").to_numpy()] = 0.0
     return weights.round(6)

@@ -1,9 +1,16 @@
-"""Planted noise is counted by pair, and classes that are one are told."""
+"""Planted noise is counted by pair, trust in labels is a true probability, and classes that are one
+are told."""
 
 import numpy as np
 import pytest
 
-from tasks.core.label_noise import count_errors, find_noisy_pairs, find_overlapping
+from tasks.core.label_noise import (
+    count_errors,
+    estimate_mistakes,
+    find_noisy_pairs,
+    find_overlapping,
+    trust_labels,
+)
 
 CLASSES = ["ant", "bee", "cat"]
 
@@ -52,6 +59,50 @@ def test_a_class_that_nobody_has_has_no_errors(confused):
 def test_a_single_class_is_right_everywhere():
     joint = count_errors(np.ones(5, dtype=int), np.full((5, 2), 0.5))
     assert joint.tolist() == [[0, 0], [0, 5]]
+
+
+# How often an ant, a bee, a cat (across) is called one (down).
+MISTAKES = np.array([[0.7, 0.05, 0.0], [0.3, 0.95, 0.1], [0.0, 0.0, 0.9]])
+
+
+@pytest.fixture(scope="module")
+def mistaken():
+    """20,000 images that show classes more and less clearly: what they show, labels, truth."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([0.2, 0.2, 0.2], size=20_000)
+    truth = (rng.random((20_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    labels = (rng.random((20_000, 1)) > MISTAKES.T[truth].cumsum(axis=1)).sum(axis=1)
+    return probabilities, labels, truth
+
+
+def test_mistakes_are_counted_among_the_clearest_images(mistaken):
+    probabilities, labels, _ = mistaken
+    assert estimate_mistakes(labels, probabilities) == pytest.approx(MISTAKES, abs=0.03)
+
+
+def test_trust_is_the_share_of_labels_that_are_right(mistaken):
+    probabilities, labels, truth = mistaken
+    trusted = trust_labels(labels, probabilities)
+    is_right = labels == truth
+    for least in np.arange(0, 1, 0.1):
+        among = (trusted >= least) & (trusted < least + 0.1)
+        assert among.sum() > 200
+        assert is_right[among].mean() == pytest.approx(trusted[among].mean(), abs=0.06)
+    # A label that nothing is mistaken for is trusted though the image hardly shows it.
+    hardly = (labels == 2) & (probabilities[:, 2] < 0.3)
+    assert trusted[hardly].mean() > 0.9
+
+
+def test_mistakes_that_were_not_seen_stay_possible_and_empty_classes_say_nothing():
+    clear = np.insert(np.eye(2)[np.arange(20) % 2], 1, 0.0, axis=1)
+    labels = np.array([0, 2])[np.arange(20) % 2]
+    mistakes = estimate_mistakes(labels, clear)
+    # Two of ten rows stand for each class, and one more for all labels.
+    right, wrong = (2 + 1 / 3) / 3, (1 / 3) / 3
+    assert mistakes[:, 0] == pytest.approx([right, wrong, wrong])
+    assert mistakes[:, 1] == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    assert mistakes[:, 2] == pytest.approx([wrong, wrong, right])
+    assert trust_labels(labels, clear) == pytest.approx(np.ones(20))
 
 
 def test_classes_that_look_alike_overlap():

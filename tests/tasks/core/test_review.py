@@ -36,26 +36,16 @@ def test_every_decision_is_counted_once(decided):
     assert len(counted["first_unknown"]) == min(5, counted["num_unknown"])
 
 
-def test_weights_follow_probabilities_and_people():
-    labels = pd.DataFrame({"decision": ["", "", "", "keep", "drop", ""]})
-    codes = np.array([0, 0, 0, 0, -1, 0])
-    train = np.array([0, 1, 2, 3])
-    quality = LabelQuality(
-        score_N=np.array([0.9, 0.3, 0.01, 0.1]),
-        given_probability_N=np.array([0.9, 0.3, 0.01, 0.1]),
-        suggested_N=np.array([0, 1, 1, 1]),
-        probability_N=np.array([0.9, 0.6, 0.99, 0.9]),
-    )
-    weights = weigh(labels, train, quality, codes, 0.05)
-    # Sure; half as probable; hardly possible; kept by a person; dropped; not of train.
-    assert weights.tolist() == [1, 0.5, 0.05, 1, 0, 1]
+def test_weights_follow_trust_and_people():
+    labels = pd.DataFrame({"decision": ["", "", "", "keep", "drop", "", "drop"]})
+    weights = weigh(labels, np.array([6, 0, 1, 2, 3]), np.array([0.8, 0.9, 0.5, 0.01, 0.1]), 0.05)
+    # As far as each is trusted; hardly; kept by a person; dropped; not of train; dropped of train.
+    assert weights.tolist() == [0.9, 0.5, 0.05, 1, 0, 1, 0]
 
 
 def test_only_rows_that_another_class_suits_better_are_asked_about():
     table = pd.DataFrame({"image_id": ["a", "b", "c"], "path": ["1", "2", "3"]})
-    quality = LabelQuality(
-        np.array([0.8, 0.2]), np.array([0.7, 0.1]), np.array([1, 0]), np.array([0.7, 0.8])
-    )
+    quality = LabelQuality(np.array([0.8, 0.2]), np.array([1, 0]), np.array([0.7, 0.8]))
     found = find_suspicious(
         table, "val", np.array([2, 0]), np.array([1, 0, 1]), quality, ["ant", "bee"]
     )
