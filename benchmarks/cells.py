@@ -19,9 +19,9 @@ from benchmarks.record import (
     load_rows,
     make_row,
     merge_rows,
-    plain_table,
     save_rows,
 )
+from benchmarks.tables import plain_table
 from benchmarks.workspace import Clones
 from tasks.machine import keep_freed_memory
 

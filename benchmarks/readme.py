@@ -10,7 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.record import RESULTS, ROOT, load_rows, markdown_table
+from benchmarks.record import RESULTS, ROOT, load_rows
+from benchmarks.tables import markdown_table
 from tasks.artifacts.documents import save_text
 
 README = ROOT / "README.md"

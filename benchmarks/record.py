@@ -1,4 +1,4 @@
-"""Results: rows, the table that shows them, and the file that keeps them.
+"""Results: rows, and the file that keeps them.
 
 A row's name begins with its cell, the part of a topic that is measured at one go: `cell: what`.
 """
@@ -17,7 +17,6 @@ from tasks.machine import load_processor
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 WALL_TIME = "wall time"
-HEADER = ("what", "value", "reference", "ratio", "runs", "± sd")
 # What a result may change without being a result of another state of the code.
 _RECORDS = (":(exclude)benchmarks/results", ":(exclude)README.md")
 _PROCESSOR_FLAGS = ("avx512_bf16", "amx_bf16")
@@ -43,6 +42,11 @@ class Row(NamedTuple):
     @property
     def cell(self) -> str:
         return self.name.partition(": ")[0]
+
+    @property
+    def what(self) -> str:
+        """What was measured of the cell, without what it is compared with."""
+        return self.name.partition(": ")[2].partition(", against ")[0]
 
 
 def make_row(
@@ -126,51 +130,3 @@ def merge_rows(old: Iterable[Row], new: Iterable[Row], cells: Sequence[str]) -> 
     replaced = {row.cell for row in added}
     kept = [row for row in old if row.cell not in replaced and row.cell in cells]
     return sorted([*kept, *added], key=lambda row: cells.index(row.cell))
-
-
-def markdown_table(rows: Sequence[Row]) -> str:
-    """The table for README, with what it was measured on beneath it."""
-    shown = [row for row in rows if not row.name.endswith(f": {WALL_TIME}")]
-    lines = [HEADER, ("---", *["---:"] * (len(HEADER) - 1)), *map(_cells, shown)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{_measured_on(rows)}"
-
-
-def plain_table(rows: Sequence[Row]) -> str:
-    """The same for a terminal, with the time that each cell took."""
-    lines = [HEADER, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    text = "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-    return f"{text}\n\n{_measured_on(rows)}" if rows else text
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        row.name.replace("|", "\\|"),
-        f"{format_number(row.value)} {row.unit}".rstrip(),
-        "" if row.reference is None else f"{format_number(row.reference)} {row.unit}".rstrip(),
-        "" if row.ratio is None else format_number(row.ratio),
-        str(row.seeds),
-        "" if row.sd is None else format_number(row.sd),
-    )
-
-
-def _measured_on(rows: Sequence[Row]) -> str:
-    machines = "; ".join(dict.fromkeys(row.hardware for row in rows))
-    commits = ", ".join(dict.fromkeys(row.commit for row in rows))
-    seconds = sum(row.value for row in rows if row.name.endswith(f": {WALL_TIME}"))
-    return f"Measured on {machines}, at {commits}, in {format_number(seconds / 60)} minutes."
-
-
-def format_number(value: float) -> str:
-    """Three digits that count, and all digits of a larger whole number."""
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    text = f"{value:.3g}"
-    return f"{value:.6f}".rstrip("0") if "e" in text else text

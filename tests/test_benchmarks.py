@@ -43,14 +43,13 @@ from benchmarks.readme import README, fill_tables
 from benchmarks.record import (
     RESULTS,
     Row,
-    format_number,
     load_rows,
     make_row,
-    markdown_table,
     merge_rows,
     parse_row,
     save_rows,
 )
+from benchmarks.tables import format_number, markdown_table
 from tasks.core.device_augmentation import DevicePolicy
 from tasks.core.embeddings import effective_rank, feature_spread, has_collapsed
 from tasks.core.policy import build_policy
@@ -185,6 +184,51 @@ def test_a_table_shows_rows_and_states_its_wall_time() -> None:
         "\n"
         "Measured on some machine, 2 cores, at abc1234, in 1.5 minutes."
     )
+
+
+NETS = [
+    row("none: speed", 2.0),
+    row("none: loss", 0.5),
+    row("none: size", 9.0),
+    row("small: speed, against none", 4.0, 2.0),
+    row("small: loss, against none", 0.25, 0.5),
+    row("small: size, against none", 3.0, 9.0),
+    row("small: gained", 2.0),
+    row("large: speed, against none", 1.0, 2.0)._replace(seeds=3, sd=0.5),
+    row("large: loss, against none", 0.75, 0.5),
+    row("large: size, against none", 27.0, 9.0),
+    row("other: speed", 7.0),
+]
+
+
+def test_cells_that_measured_the_same_have_a_line_each() -> None:
+    assert markdown_table(NETS).split("\n\n")[:2] == [
+        "|  | speed | loss | size | gained | runs |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        "| none | 2 s | 0.5 s | 9 s |  | 1 |\n"
+        "| small | 4 s | 0.25 s | 3 s | 2 s | 1 |\n"
+        "| large | 1 ± 0.5 s | 0.75 s | 27 s |  | 3 |",
+        "| what | value | reference | ratio | runs | ± sd |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        "| other: speed | 7 s |  |  | 1 |  |",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [one for one in NETS if one.cell != "small"],
+        [one for one in NETS if one.what != "loss"],
+        [one for one in NETS if one.cell != "none"] + [row(f"x: {w}") for w in "abc"],
+        [*NETS, row("small: speed, against others", 4.0, 2.0)],
+    ],
+    ids=["two", "two things", "compared with what is not there", "compared twice"],
+)
+def test_where_that_would_hide_something_each_row_has_a_line(rows: list[Row]) -> None:
+    table = markdown_table(rows)
+    assert [line.split(" | ")[0][2:] for line in table.splitlines()[2 : 2 + len(rows)]] == [
+        one.name for one in rows
+    ]
 
 
 @pytest.mark.parametrize(
