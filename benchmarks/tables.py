@@ -14,14 +14,14 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """The tables for README, with what was measured on beneath them: cells that measured the same
     have a line each in one table, where that hides nothing, and other rows one each in another."""
     shown = [row for row in rows if not row.name.endswith(f": {WALL_TIME}")]
-    alike = find_alike(shown)
+    alike = _find_alike(shown)
     others = [row for row in shown if row.cell not in alike]
     tables = [_markdown(_side_by_side(alike))] if alike else []
     tables += [_markdown([HEADER, *map(_cells, others)])] if others else []
     return "\n\n".join([*tables, _measured_on(rows)])
 
 
-def find_alike(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+def _find_alike(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
     """Rows by cell and by what was measured, of those cells that measured the same. None where a
     line for each cell would hide something: what a row is compared with must be among these rows.
     """
@@ -46,13 +46,14 @@ def _side_by_side(alike: Mapping[str, Mapping[str, Row]]) -> list[tuple[str, ...
     for cell, found in alike.items():
         told = [_value_and_sd(found[what]) if what in found else "" for what in things]
         lines.append((cell, *told, str(max(row.seeds for row in found.values()))))
-    return [tuple(text.replace("|", "\\|") for text in line) for line in lines]
+    return lines
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     header, *others = lines
     ruled = [header, ("---", *["---:"] * (len(header) - 1)), *others]
-    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+    escaped = ([text.replace("|", "\\|") for text in line] for line in ruled)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def plain_table(rows: Sequence[Row]) -> str:
@@ -71,9 +72,9 @@ def plain_table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
-        row.name.replace("|", "\\|"),
-        f"{format_number(row.value)} {row.unit}".rstrip(),
-        "" if row.reference is None else f"{format_number(row.reference)} {row.unit}".rstrip(),
+        row.name,
+        _with_unit(format_number(row.value), row),
+        "" if row.reference is None else _with_unit(format_number(row.reference), row),
         "" if row.ratio is None else format_number(row.ratio),
         str(row.seeds),
         "" if row.sd is None else format_number(row.sd),
@@ -82,7 +83,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _value_and_sd(row: Row) -> str:
     sd = "" if row.sd is None else f" ± {format_number(row.sd)}"
-    return f"{format_number(row.value)}{sd} {row.unit}".rstrip()
+    return _with_unit(f"{format_number(row.value)}{sd}", row)
+
+
+def _with_unit(number: str, row: Row) -> str:
+    return f"{number} {row.unit}".rstrip()
 
 
 def _measured_on(rows: Sequence[Row]) -> str:
