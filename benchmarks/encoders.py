@@ -35,8 +35,9 @@ def teach(
     rows, few, nothing = np.arange(len(images_NHWC)), np.arange(64), np.zeros(64, dtype=int)
     # The yardstick wants some.
     yardstick = Yardstick(few, nothing, few, nothing)
+    num_threads = torch.get_num_threads()
     run = Run.model_validate(
-        {"seed": seed, "num_threads": 1, "precision": precision, "device": "cpu"}
+        {"seed": seed, "num_threads": num_threads, "precision": precision, "device": "cpu"}
     )
     with temporary_folder() as folder:
         save_pixels(images_NHWC, folder / "images.npy")
