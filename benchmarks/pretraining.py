@@ -8,8 +8,9 @@ time          of an epoch of each of them, one method after the other; of all 15
 adoption      ten planted encoders: good ones, collapsed ones, some that learnt nothing, some that
               learnt other images; how many are accepted and refused rightly
 
-Needs TILTH_CIFAR10. All accuracies are on test images. Penalties of probes and learning rates of
-tuning are chosen on 2,000 other train images, for each method by itself, rates on the first seed.
+Needs TILTH_CIFAR10. All accuracies are on test images. Methods share the batches, optimiser and
+learning rate that were chosen for SimCLR. Penalties of probes and learning rates of tuning are
+chosen on 2,000 other train images, for each method by itself, rates on the first seed.
 Encoders that learnt other images are rightly adopted if they gain, beyond the interval, on test
 images too. What is done of a cell is remembered in .cache/benchmarks, by commit and seed.
 """
