@@ -16,7 +16,12 @@ import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -126,6 +131,9 @@ def divide(
     is_grouped = num_groups < len(groups_N)
     # Groups are dealt one by one, in Python; single rows need not be.
     kind = StratifiedGroupKFold if is_grouped else StratifiedKFold
+    if np.bincount(labels_N).max() < num_folds:
+        # Where every class has fewer rows than folds, there is nothing to stratify.
+        kind = GroupKFold if is_grouped else KFold
     folds = kind(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Classes with fewer rows than folds are expected, and divided as far as they go.

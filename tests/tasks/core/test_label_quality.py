@@ -76,14 +76,15 @@ def test_a_row_has_no_say_about_itself(blobs):
 
 @settings(max_examples=30, deadline=None)
 @given(
+    num_classes=st.sampled_from([3, 40]),  # in the latter, each has fewer rows than there are folds
     groups=st.lists(st.integers(0, 12), min_size=30, max_size=60).filter(
         lambda groups: len(set(groups)) >= 3
     ),
     seed=st.integers(0, 5),
 )
-def test_no_group_is_on_both_sides_and_every_row_is_judged_once(groups, seed):
+def test_no_group_is_on_both_sides_and_every_row_is_judged_once(num_classes, groups, seed):
     groups = np.array(groups)
-    labels = np.arange(len(groups)) % 3
+    labels = np.arange(len(groups)) % num_classes
     times_judged = np.zeros(len(groups), dtype=int)
     for learnt, judging in divide(labels, groups, 3, seed):
         assert not set(groups[learnt]) & set(groups[judging])
@@ -121,6 +122,18 @@ def test_a_class_of_one_row_is_never_suggested_for_itself(blobs):
     assert probabilities[0, 5] == 0
     assert (probabilities[:, 4] == 0).all()
     assert score_labels(labels, probabilities).score_N[0] < 0.5
+
+
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_classes_that_all_have_fewer_rows_than_folds_are_judged(blobs, is_grouped):
+    embeddings, true, _ = blobs
+    few = np.concatenate([np.flatnonzero(true == label)[:4] for label in range(4)])
+    groups = np.arange(16) % 8 if is_grouped else None
+    # So few teach a probe only what is plain.
+    plain = embeddings[few] + 9 * np.eye(4, 6)[true[few]]
+    probabilities = judged(plain, true[few], groups=groups)
+    assert (probabilities.argmax(axis=1) == true[few]).mean() > 0.9
+    assert probabilities.sum(axis=1) == pytest.approx(1)
 
 
 def test_a_single_class_is_sure():
