@@ -43,12 +43,21 @@ def is_one_of(stage: str, num_processes: int) -> bool:
 
 
 def take_own_gpu() -> None:
-    """Of several processes of a machine each computes on a GPU of its own, if there are any."""
-    if "LOCAL_RANK" in os.environ:
-        import torch
+    """Of several processes of a machine each computes on a GPU of its own.
 
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    Raises ParamsError if there are fewer GPUs than processes.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        return
+    import torch
+
+    number, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if number >= num_gpus:
+        raise ParamsError(
+            f"params.yaml: run.device is cuda, and process {number + 1} of this machine finds "
+            f"{num_gpus} GPUs; expected one for each of num_processes, or run.device: cpu"
+        )
+    torch.cuda.set_device(number)
 
 
 def run_several(num_processes: int, stage: str, flags: list[str]) -> None:

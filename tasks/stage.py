@@ -143,7 +143,8 @@ def _prepared(stage: str, run: Run, num_threads: int) -> tuple[ModuleType, dict[
     if "torch" in sys.modules:
         make_torch_repeatable(num_threads)
         keep_freed_memory()
-        take_own_gpu()
+        if run.device == "cuda":
+            take_own_gpu()
     return module, arguments
 
 

@@ -43,14 +43,16 @@ class Checkpoints:
     def load(self, process: int = 0, num_processes: int = 1) -> Any:
         """The state at the latest step that all processes have, on the CPU; None without one.
 
-        A file that cannot be read counts as none: it costs time, no result.
+        A file that cannot be read counts as none, for every process: it costs time, no result.
         """
         everyones = [set(self._steps(each, num_processes)) for each in range(num_processes)]
         for step in sorted(set.intersection(*everyones), reverse=True):
             try:
-                with safe_open(self._path(step, process, num_processes), framework="pt") as file:
-                    skeleton = json.loads(file.metadata()[_KEY])
-                    return _put_together(skeleton, file.get_tensor)
+                for each in range(num_processes):
+                    with self._opened(step, each, num_processes) as file:
+                        _skeleton(file)
+                with self._opened(step, process, num_processes) as file:
+                    return _put_together(_skeleton(file), file.get_tensor)
             except (SafetensorError, OSError, ValueError, KeyError, TypeError):
                 continue
         return None
@@ -58,12 +60,19 @@ class Checkpoints:
     def delete(self) -> None:
         delete(self.folder)
 
+    def _opened(self, step: int, process: int, num_processes: int) -> Any:
+        return safe_open(self._path(step, process, num_processes), framework="pt")
+
     def _path(self, step: int, process: int, num_processes: int) -> Path:
         return self.folder / f"{step:012}.{process}-of-{num_processes}.safetensors"
 
     def _steps(self, process: int, num_processes: int) -> list[int]:
         paths = self.folder.glob(f"*.{process}-of-{num_processes}.safetensors")
         return sorted(int(name) for path in paths if (name := path.name.partition(".")[0]))
+
+
+def _skeleton(file: Any) -> Any:
+    return json.loads(file.metadata()[_KEY])
 
 
 def _take_apart(state: Any, tensors: dict[str, torch.Tensor]) -> Any:

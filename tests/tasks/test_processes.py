@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 from tasks.artifacts.documents import load_json, load_yaml
 from tasks.core.errors import ParamsError
 from tasks.core.yaml_edits import edit_values
-from tasks.processes import is_one_of
+from tasks.processes import is_one_of, take_own_gpu
 from tests.tasks.small_project import ROOT, make_project
 
 STEPS_PER_EPOCH = {"pretrain": 6, "finetune": 6}
@@ -179,3 +180,18 @@ def test_another_number_of_processes_than_was_asked_for_is_refused(monkeypatch):
     assert is_one_of("finetune", 2)
     with pytest.raises(ParamsError, match="num_processes is 3, and 2 were started"):
         is_one_of("finetune", 3)
+
+
+def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch):
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    take_own_gpu()
+    assert taken == []
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    take_own_gpu()
+    assert taken == [0]
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ParamsError, match="process 2 of this machine finds 1 GPUs"):
+        take_own_gpu()

@@ -108,3 +108,12 @@ def test_several_processes_go_on_from_the_step_that_all_have(checkpoints):
     ]
     assert checkpoints.load() is None
     assert checkpoints.load(0, 3) is None
+
+
+def test_what_one_process_cannot_read_no_other_goes_on_from(checkpoints):
+    for step in (4, 5):
+        for process in (0, 1):
+            checkpoints.save({"step": step, "tensor": torch.ones(100)}, step, process, 2)
+    (path,) = checkpoints.folder.glob("*5.0-of-2*")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert [checkpoints.load(process, 2)["step"] for process in (0, 1)] == [4, 4]
