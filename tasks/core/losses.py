@@ -111,8 +111,8 @@ class GeneralisedCrossEntropy(_Weighted):
 class EarlyLearning(_Weighted):
     """Cross-entropy, and `strength` times a term that holds each row to what the net said of it
     before, over which `momentum` averages (Liu et al., Early-learning regularization prevents
-    memorization of noisy labels, 2020, equations 6 and 9). Not for mixed images, which are no
-    row's own."""
+    memorization of noisy labels, 2020, equations 6 and 9). Weights of rows and classes are those of
+    both terms. Not for mixed images, which are no row's own."""
 
     takes_mixtures: ClassVar[bool] = False
 
@@ -155,9 +155,7 @@ class ClassificationLoss(nn.Module):
         self, logits_NK: Tensor, targets: Tensor, weights_N: Tensor, rows_N: Tensor, epoch: int
     ) -> Tensor:
         """Targets are labels (N,) or shares of the classes (N, K); the first epoch is 1."""
-        mass_NK = weights_N[:, None] * self._shares(targets, logits_NK.shape[1])
-        if epoch >= self.settings.class_weights.from_epoch:
-            mass_NK = mass_NK * self.class_weights_K
+        mass_NK = self._masses(targets, weights_N, epoch)
         costs_NK = self.settings.costs(logits_NK, self.counts_K)
         return (mass_NK * costs_NK).sum() / mass_NK.sum()
 
@@ -169,10 +167,12 @@ class ClassificationLoss(nn.Module):
         smoothing = self.settings.label_smoothing
         return (1 - smoothing) * weights_K + smoothing * weights_K.mean()
 
-    def _shares(self, targets: Tensor, num_classes: int) -> Tensor:
+    def _masses(self, targets: Tensor, weights_N: Tensor, epoch: int) -> Tensor:
+        num_classes, smoothing = len(self.counts_K), self.settings.label_smoothing
         shares_NK = F.one_hot(targets, num_classes) if targets.ndim == 1 else targets
-        smoothing = self.settings.label_smoothing
-        return (1 - smoothing) * shares_NK + smoothing / num_classes
+        mass_NK = weights_N[:, None] * ((1 - smoothing) * shares_NK + smoothing / num_classes)
+        is_weighted = epoch >= self.settings.class_weights.from_epoch
+        return mass_NK * self.class_weights_K if is_weighted else mass_NK
 
 
 class EarlyLearningLoss(ClassificationLoss):
@@ -193,7 +193,8 @@ class EarlyLearningLoss(ClassificationLoss):
         now_NK = (p_NK / p_NK.sum(dim=1, keepdim=True)).detach()
         self.said_MK[rows_N] = torch.lerp(now_NK, self.said_MK[rows_N], self.momentum)
         agreement_N = (self.said_MK[rows_N] * p_NK).sum(dim=1)
-        disagreement = (weights_N * (1 - agreement_N).log()).sum() / weights_N.sum()
+        mass_N = self._masses(targets, weights_N, epoch).sum(dim=1)
+        disagreement = (mass_N * (1 - agreement_N).log()).sum() / mass_N.sum()
         loss = super().forward(logits_NK, targets, weights_N, rows_N, epoch)
         return loss + self.strength * disagreement
 

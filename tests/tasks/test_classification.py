@@ -62,6 +62,7 @@ def train(given: Labelled, checkpoints: Checkpoints | None = None, **changed: An
         {"name": "cross_entropy", "label_smoothing": 0.2, "class_weights": DEFERRED},
         {"name": "focal", "gamma": 1.0, "label_smoothing": 0.0, "class_weights": DEFERRED},
         EARLY,
+        {**EARLY, "class_weights": DEFERRED},
     ],
 )
 def test_parts_of_a_batch_add_up_to_it(pixels, loss):
