@@ -25,14 +25,19 @@ MODEL_LIBRARIES = (
 def fingerprint(stage: str, params: Section, run: Run) -> dict[str, Any]:
     """Hashes of the stage's dependencies as dvc.yaml names them, its params and those that all
     stages share, and library versions."""
-    dependencies = load_yaml(Path("dvc.yaml"))["stages"][stage]["deps"]
     return {
         "stage": stage,
-        "dependencies": {str(path): content_hash(Path(path)) for path in dependencies},
+        "dependencies": hash_dependencies(stage),
         "params": params.model_dump(),
         "versions": library_versions(MODEL_LIBRARIES),
         "run": run.model_dump(),
     }
+
+
+def hash_dependencies(stage: str) -> dict[str, str]:
+    """Of code and data, by path."""
+    dependencies = load_yaml(Path("dvc.yaml"))["stages"][stage]["deps"]
+    return {str(path): content_hash(Path(path)) for path in dependencies}
 
 
 def library_versions(libraries: Iterable[str]) -> dict[str, str]:

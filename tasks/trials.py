@@ -21,7 +21,7 @@ from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.label_quality import divide, group_numbers
 from tasks.core.params import Run, explain_validation
 from tasks.core.search import Search
-from tasks.fingerprint import content_hash
+from tasks.fingerprint import content_hash, hash_dependencies
 
 _STAGES = {"pretrain": pretrain, "finetune": finetune}
 _SCORES = {
@@ -84,6 +84,12 @@ def hash_inputs(paths: dict[str, dict[str, Path]], searched: Sequence[str]) -> s
     for path in sorted(inputs):
         digest.update(f"{path}\0{content_hash(path)}".encode())
     return digest.hexdigest()
+
+
+def encoders_folder(scratch: Path) -> Path:
+    """Of encoders that today's code taught today's data."""
+    text = json.dumps(hash_dependencies("pretrain"), sort_keys=True)
+    return scratch / "encoders" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_made_up(paths: dict[str, dict[str, Path]], search: Search) -> None:

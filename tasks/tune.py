@@ -24,7 +24,14 @@ from tasks.artifacts.documents import load_yaml
 from tasks.core.errors import ParamsError, TilthError
 from tasks.core.lifetime import end_with_parent
 from tasks.core.params import Run, explain_validation
-from tasks.core.search import STAGES, Search, find_value, holds, with_values
+from tasks.core.search import (
+    STAGES,
+    Search,
+    find_value,
+    holds,
+    refuse_idle_pruner,
+    with_values,
+)
 from tasks.machine import keep_freed_memory
 from tasks.sections import check_sections, load_sections
 from tasks.stage import limit_threads, make_torch_repeatable
@@ -110,7 +117,7 @@ def _ground(search: Search) -> Any:
         paths,
         search.metric,
         trials.make_folds(paths, search.num_folds, search.seed) if search.num_folds else [],
-        scratch / "encoders" if "pretrain" in search.stages else None,
+        trials.encoders_folder(scratch) if "pretrain" in search.stages else None,
         scratch,
     )
 
@@ -128,6 +135,11 @@ def load_search(path: Path, sections: dict[str, Any]) -> Search:
             find_value(sections, name)
         except ParamsError as error:
             raise ParamsError(f"{path}: space: {error}") from None
+    if "finetune.epochs" not in search.space:
+        try:
+            refuse_idle_pruner(search, sections["finetune"]["epochs"])
+        except ParamsError as error:
+            raise ParamsError(f"{path}: {error}") from None
     return search
 
 

@@ -11,12 +11,14 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tasks.artifacts.studies import retry, retry_stale
-from tasks.core.errors import TilthError
+from tasks.core.errors import ArtifactError, TilthError
 from tasks.core.samplers import IS_SURPLUS, REASON, draw, is_drawn, num_draws, place_of
 from tasks.core.search import Search, with_values
 
 # Of params that do not fit each other, the data or the memory, in our words or in PyTorch's.
 _REFUSALS = (TilthError, RuntimeError, ValueError, MemoryError)
+# No trial's fault: what lies on a disk, or does not fit there.
+_FAULTS_OF_DISKS = (ArtifactError, OSError)
 
 # The score of what stands in the sections, told of step by step.
 Objective = Callable[[dict[str, Any], Callable[[int, float], None]], float]
@@ -68,6 +70,9 @@ class Worker:
             values = draw(trial, self._search.space)
             return self._objective(with_values(self._sections, values), _reporting(trial))
         except UpdateFinishedTrialError:
+            raise
+        except _FAULTS_OF_DISKS:
+            retry(self._study, self._frozen(), has_died=False)
             raise
         except _REFUSALS as error:
             trial.set_user_attr(REASON, str(error) or type(error).__name__)

@@ -49,7 +49,7 @@ def parse_storage(text: str) -> URL:
         url = url.set(drivername="postgresql+psycopg")
     on_disk = url.drivername == "sqlite" and url.database not in (None, "", ":memory:")
     if not on_disk and url.drivername != "postgresql+psycopg":
-        raise ParamsError(f"--storage: {url!r}; expected postgresql://… or sqlite:///<file>")
+        raise ParamsError(f"--storage: {_shown(url)}; expected postgresql://… or sqlite:///<file>")
     return url
 
 
@@ -149,9 +149,23 @@ def _explained(url: URL) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         said = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        if url.password:
-            said = said.replace(str(url.password), "***")
-        raise ArtifactError(f"the study's database {url!r}: {said}") from None
+        for secret in _secrets(url):
+            said = said.replace(secret, "***")
+        raise ArtifactError(f"the study's database {_shown(url)}: {said}") from None
+
+
+def _shown(url: URL) -> str:
+    """Without the user's password, and without those that may stand among the parameters."""
+    return repr(url.difference_update_query(_password_keys(url)))
+
+
+def _secrets(url: URL) -> list[str]:
+    stated = (url.query[key] for key in _password_keys(url))
+    return [str(secret) for secret in (url.password, *stated) if secret]
+
+
+def _password_keys(url: URL) -> list[str]:
+    return [key for key in url.query if "password" in key.lower()]
 
 
 def _open(url: URL, search: Search, grace_seconds: int) -> tuple[Study, bool]:

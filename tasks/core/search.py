@@ -151,6 +151,23 @@ class Search(Section):
         return tuple(stage for stage in STAGES if any(n.split(".")[0] == stage for n in self.space))
 
 
+def refuse_idle_pruner(search: Search, num_epochs: int) -> None:
+    """Raises ParamsError for a pruner that could stop no trial before its last step, of
+    `num_epochs` where there are no folds."""
+    pruner = search.pruner
+    if isinstance(pruner, NoPruner):
+        return
+    key = "warmup_steps" if isinstance(pruner, ByMedian) else "least_steps"
+    first = getattr(pruner, key)
+    # Folds are counted from 0.
+    last = search.num_folds - 1 if search.num_folds else num_epochs
+    if first >= last:
+        raise ParamsError(
+            f"pruner: {key} {first}, and a trial's last step is {last}, so that none would be "
+            f"stopped early; expected {key} below {last}, or {{name: none}}"
+        )
+
+
 def values_of(kind: Real | Whole | Choice) -> list[Any]:
     """All values of a kind that has an end."""
     assert not isinstance(kind, Real)

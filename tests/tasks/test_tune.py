@@ -10,6 +10,7 @@ import pytest
 from tasks import finetune, trials
 from tasks.artifacts.documents import load_json, load_yaml
 from tasks.artifacts.embeddings import Synthetic, save_synthetic
+from tasks.artifacts.tables import load_rows, save_rows
 from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.params import Run
 from tasks.core.search import Search
@@ -132,6 +133,17 @@ def test_an_encoder_is_taught_once_for_trials_that_differ_in_finetune_alone(
     assert len(both) == 2 and first.items() <= both.items()
 
 
+def test_encoders_of_other_data_are_taught_anew(project: Path, tmp_path: Path) -> None:
+    first = trials.encoders_folder(tmp_path)
+    assert trials.encoders_folder(tmp_path) == first
+    path = trials.stage_paths("pretrain")["train"]
+    rows = load_rows(path)
+    save_rows(rows[1:], path)
+    assert trials.encoders_folder(tmp_path) != first
+    save_rows(rows, path)
+    assert trials.encoders_folder(tmp_path) == first
+
+
 def test_folds_judge_every_train_row_once_and_part_no_group(project: Path) -> None:
     paths = ground_of(project, project).paths
     folds = trials.make_folds(paths, 3, 0)
@@ -200,6 +212,8 @@ def test_params_that_no_stage_takes_are_told_one_by_one(project: Path, tmp_path:
         ({"space": {}}, "search.yaml.space: "),
         ({"space": {"finetune.x": {"type": "categorical", "choices": [1]}}}, "has no 'x'"),
         ({"sampler": {"name": "best"}}, "search.yaml.sampler"),
+        ({"num_folds": 3, "pruner": {"name": "median", "startup_trials": 1, "warmup_steps": 2}},
+         "search.yaml: pruner: warmup_steps 2, and a trial's last step is 2"),
         ({"space": {"finetune.dropout": {"type": "categorical", "choices": [2.0, 3.0]}}},
          "no trial ended well"),
     ],

@@ -132,6 +132,9 @@ def test_an_interrupted_trial_is_run_again_as_if_nothing_had_been(
         return bowl(sections, report)
 
     errors = {1: KeyboardInterrupt(), 4: AssertionError(), 6: KeyboardInterrupt()}
+    # A disk that is full is no fault of a trial, however often it is.
+    errors |= {number: ArtifactError("no space is left") for number in (7, 8, 9, 10)}
+    errors[11] = OSError("no space is left")
     for error in errors.values():
         with pytest.raises(type(error)):
             run(url_of(tmp_path, "b"), search_of(), interrupted)
@@ -196,9 +199,11 @@ def test_a_study_of_something_else_is_no_comparison(tmp_path: Path) -> None:
     ("address", "error", "said"),
     [
         ("mysql://u:secret@h/d", ParamsError, "expected postgresql"),
+        ("mysql://u@h/d?password=secret", ParamsError, "expected postgresql"),
         ("secret", ParamsError, "no address"),
         ("sqlite://", ParamsError, "expected postgresql"),
         ("postgresql://u:secret@127.0.0.1:1/d", ArtifactError, "the study's database"),
+        ("postgresql://u@127.0.0.1:1/d?password=secret", ArtifactError, "the study's database"),
         ("sqlite:////proc/none/a.db", ArtifactError, "/proc/none"),
     ],
 )

@@ -1,6 +1,7 @@
 """What may be asked of a search, and how dotted names find params and set them."""
 
 import re
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tasks.core.search import (
     combinations,
     find_value,
     holds,
+    refuse_idle_pruner,
     rounded,
     with_values,
 )
@@ -97,6 +99,22 @@ def test_what_cannot_be_searched_is_refused(changed: dict[str, Any], said: str) 
     Search.model_validate(ASKED)
     with pytest.raises(ValidationError, match=said):
         Search.model_validate({**ASKED, **changed})
+
+
+@pytest.mark.parametrize(
+    ("num_folds", "num_epochs", "least", "is_idle"),
+    [(0, 15, 5, False), (0, 5, 5, True), (5, 15, 5, True), (5, 15, 4, True), (5, 15, 3, False)],
+)
+def test_a_pruner_that_stops_nothing_is_refused(num_folds, num_epochs, least, is_idle) -> None:
+    median = {"name": "median", "startup_trials": 1, "warmup_steps": least}
+    factors = {"most_steps": 99, "reduction_factor": 3}
+    hyperband = {"name": "hyperband", "least_steps": least, **factors}
+    for pruner in (median, hyperband):
+        search = Search.model_validate({**ASKED, "num_folds": num_folds, "pruner": pruner})
+        refusal = pytest.raises(ParamsError, match="stopped early") if is_idle else nullcontext()
+        with refusal:
+            refuse_idle_pruner(search, num_epochs)
+    refuse_idle_pruner(Search.model_validate({**ASKED, "num_folds": num_folds}), num_epochs)
 
 
 def test_a_grid_has_every_combination_once() -> None:
