@@ -20,6 +20,7 @@ from tasks.core.architecture import Architecture
 from tasks.core.device_augmentation import refuse_host_only
 from tasks.core.embeddings import has_collapsed
 from tasks.core.encoder import Encoder, count_flops, count_parameters
+from tasks.core.errors import ParamsError
 from tasks.core.inference import Place, chosen_device
 from tasks.core.masked import Masked
 from tasks.core.methods import Method, make_method
@@ -29,6 +30,7 @@ from tasks.core.params import Run
 from tasks.core.pixels import Canonical
 from tasks.core.policy import Transforms, build_policy
 from tasks.core.schedules import Schedule, refuse_unreached
+from tasks.core.teachers import Moco
 from tasks.core.yardstick import Yardstick, choose_yardstick, embed, settle
 from tasks.fingerprint import fingerprint
 from tasks.launching import asked_workers, checkpoint_pause
@@ -218,9 +220,18 @@ def pretrain(
     run: Run,
     checkpoints: Checkpoints | None = None,
 ) -> Training:
-    """The training that is to be run, of the encoder as it stands."""
+    """The training that is to be run, of the encoder as it stands.
+
+    Raises ParamsError for a queue so long that an image would meet its own former key there.
+    """
     place = _place(run)
-    method = make_method(params.method, encoder, pixels.image_shape)
+    asked = params.method
+    if isinstance(asked, Moco) and params.epochs > 0 and asked.queue_length >= len(rows):
+        raise ParamsError(
+            f"params.yaml: pretrain.method.queue_length {asked.queue_length} holds keys of all "
+            f"{len(rows)} images, each image's own among them; expected fewer"
+        )
+    method = make_method(asked, encoder, pixels.image_shape)
     policy = build_policy(params.views, pixels.image_shape)
     views = make_views(pixels, policy, 2, run.seed, params.augmentation, place.device)
     course = Course(

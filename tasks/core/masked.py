@@ -43,7 +43,7 @@ class MaskedNet(SelfSupervised):
 
     def __init__(self, params: Masked, encoder: Encoder, image_shape: tuple[int, int, int]):
         """Raises ParamsError for an encoder that has no ViTModel of transformers for images of this
-        size, and a fraction that hides nothing."""
+        size, a fraction that hides nothing, and patches of a single value."""
         super().__init__(encoder)
         self.projector = nn.Identity()
         self._place = find_transformer(encoder)
@@ -62,6 +62,13 @@ class MaskedNet(SelfSupervised):
                 f"params.yaml: pretrain.method.masked_fraction {params.masked_fraction} hides none "
                 f"of {num_patches} patches; expected a greater fraction or smaller patches"
             )
+        num_values = self.patch_side**2 * image_shape[2]
+        if num_values == 1:
+            raise ParamsError(
+                "params.yaml: pretrain.method masked tells each patch on the scale of its own "
+                "deviation, and patches of one grey pixel have none; expected a greater "
+                "architecture.patch_width"
+            )
         width = params.decoder_width
         self.to_decoder = nn.Linear(embeddings.position_embeddings.shape[-1], width)
         self.hidden_patch = nn.Parameter(torch.zeros(1, 1, width))
@@ -72,7 +79,7 @@ class MaskedNet(SelfSupervised):
         self.decoder = nn.TransformerEncoder(
             layer, params.decoder_depth, nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.to_pixels = nn.Linear(width, self.patch_side**2 * image_shape[2])
+        self.to_pixels = nn.Linear(width, num_values)
 
     @property
     def transformer(self) -> Any:

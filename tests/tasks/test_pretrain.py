@@ -20,6 +20,7 @@ from tasks.artifacts.documents import save_json
 from tasks.artifacts.images import save_pixels
 from tasks.artifacts.models import load_encoder
 from tasks.artifacts.tables import save_rows, save_table
+from tasks.core.errors import ParamsError
 from tasks.core.methods import Method
 from tasks.core.params import Run
 from tests.nets import tiny, tiny_vit
@@ -226,6 +227,14 @@ def test_a_collapse_is_said(data, tmp_path, caplog):
     assert "try another pretrain.method than simclr" in record.message
 
 
+def test_a_queue_that_holds_all_images_is_refused(data, tmp_path):
+    """160 of them are learnt from."""
+    method = {"name": "moco", **METHODS["moco"]}
+    with pytest.raises(ParamsError, match="queue_length 160 holds keys of all 160 images"):
+        run_stage(data, tmp_path / "a", "moco", method=method | {"queue_length": 160})
+    run_stage(data, tmp_path / "b", "moco", method=method | {"queue_length": 159}, epochs=1)
+
+
 def test_the_methods_in_the_comments_of_params_can_be_taken():
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     examples = re.findall(r"^  #   (\{name: .*?\})", text, re.MULTILINE)
@@ -249,6 +258,8 @@ def test_the_methods_in_the_comments_of_params_can_be_taken():
             "architecture.family is convolutional; expected one of",
         ),
         ({"schedule": {"name": "plateau", "factor": 0.1, "patience": 1}}, "waits for a val loss"),
+        ({"schedule": {"name": "cosine", "warmup_epochs": 99}}, "warmup_epochs"),
+        ({"optimiser": {**ADAMW, "ema_decay": 0.9}}, "the last weights are kept"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changed, words):

@@ -128,5 +128,8 @@ def test_images_of_another_size_are_refused():
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(ParamsError, match="hides none of 16 patches"):
         new_net(masked_fraction=0.01)
+    grey = Encoder(tiny_vit(patch_width=1), [0.5], [0.25], 4)
+    with pytest.raises(ParamsError, match="patches of one grey pixel"):
+        make_method(Masked(**MASKED), grey, (4, 4, 1))
     with pytest.raises(ValidationError, match="not a multiple of decoder_heads 2"):
         Masked(**{**MASKED, "decoder_width": 9})
