@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     try:
         print(tune(asked.search, asked.storage, asked.apply))
-    except TilthError as error:
+    except (TilthError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
