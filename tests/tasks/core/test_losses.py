@@ -184,6 +184,17 @@ def test_class_weights_are_weights_of_rows_from_their_epoch_on(name, rows):
         assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", SECTIONS)
+def test_no_value_is_asked_of_the_device(name):
+    """Tensors on `meta` have none, as those of a device that still computes."""
+    loss = loss_of(name).to("meta")
+    logits = torch.empty(12, 3, dtype=torch.float64, device="meta", requires_grad=True)
+    weights = torch.empty(12, dtype=torch.float64, device="meta")
+    labels, rows = (torch.empty(12, dtype=torch.int64, device="meta") for _ in range(2))
+    loss(logits, labels, weights, rows, 2).backward()
+    assert logits.grad is not None
+
+
 def test_class_weights_are_those_of_torch(rows):
     logits, labels, _ = rows
     weighted = loss_of(

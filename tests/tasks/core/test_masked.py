@@ -90,6 +90,19 @@ def test_with_all_but_one_patch_seen_the_tokens_are_those_of_the_transformer():
     torch.testing.assert_close(tokens, net.transformer(x).last_hidden_state)
 
 
+def test_its_loss_is_computed_in_float32():
+    losses = []
+    for is_narrow in (False, True):
+        net = new_net()
+        torch.manual_seed(5)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_narrow):
+            losses.append(net(images(0), images(1)))
+    wide, narrow = losses
+    assert narrow.dtype == torch.float32
+    assert narrow.item() == pytest.approx(wide.item(), rel=0.05)
+    assert narrow.item() != wide.item()
+
+
 def test_it_learns_repeatably_and_goes_on_from_its_state():
     def learn(net: MaskedNet, steps: range) -> list[float]:
         optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
