@@ -37,8 +37,7 @@ def estimate_mistakes(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.
     neural networks robust to label noise: a loss correction approach, 2017, of which they take one
     a class). One more row, shared by all labels, leaves possible what was not seen."""
     num_classes = probabilities_NK.shape[1]
-    num_rows_K = np.bincount(labels_N, minlength=num_classes)
-    num_anchors_K = np.ceil(_ANCHOR_FRACTION * num_rows_K).astype(int)
+    num_anchors_K = _count_anchors(labels_N, num_classes)
     most_like_NK = np.argsort(-probabilities_NK, axis=0, kind="stable")
     counted = [
         np.bincount(labels_N[most_like_NK[:num_anchors, shown]], minlength=num_classes)
@@ -49,11 +48,22 @@ def estimate_mistakes(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.
 
 def trust_labels(labels_N: np.ndarray, probabilities_NK: np.ndarray) -> np.ndarray:
     """The probability (N,) that the given label is right, by Bayes' rule: from how probable each
-    class is by what the image shows, and how often images of that class are given this label."""
+    class is by what the image shows, and how often images of that class are given this label.
+
+    It is 1 throughout a class that images do not show, of which fewer rows are probably right than
+    stand for it, as happens to the smallest where classes are unequal: nothing is known there."""
+    num_classes = probabilities_NK.shape[1]
     mistakes_KK = estimate_mistakes(labels_N, probabilities_NK)
     joint_NK = probabilities_NK * mistakes_KK[labels_N]
-    given_N = joint_NK[np.arange(len(labels_N)), labels_N]
-    return given_N / joint_NK.sum(axis=1)
+    trusted_N = joint_NK[np.arange(len(labels_N)), labels_N] / joint_NK.sum(axis=1)
+    num_right_K = np.bincount(labels_N[trusted_N > 0.5], minlength=num_classes)
+    is_shown_K = num_right_K >= _count_anchors(labels_N, num_classes)
+    return np.where(is_shown_K[labels_N], trusted_N, 1.0)
+
+
+def _count_anchors(labels_N: np.ndarray, num_classes: int) -> np.ndarray:
+    num_rows_K = np.bincount(labels_N, minlength=num_classes)
+    return np.ceil(_ANCHOR_FRACTION * num_rows_K).astype(int)
 
 
 def find_noisy_pairs(joint_KK: np.ndarray, classes: list[str], most: int) -> list[dict[str, Any]]:

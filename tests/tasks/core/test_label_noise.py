@@ -93,6 +93,21 @@ def test_trust_is_the_share_of_labels_that_are_right(mistaken):
     assert trusted[hardly].mean() > 0.9
 
 
+def test_nothing_is_said_of_labels_of_a_class_that_images_do_not_show():
+    """Of 1,000 images 20 are of a rare class, and look as the others do; 100 of a third, plain one
+    are called bees."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [20, 680, 300])
+    labels = np.where(np.arange(1000) >= 900, 1, truth)
+    shown = np.where(truth[:, None] == 2, [0.001, 0.009, 0.99], [0.03, 0.96, 0.01])
+    probabilities = shown * rng.uniform(0.9, 1.1, shown.shape)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    trusted = trust_labels(labels, probabilities)
+    assert (trusted[labels == 0] == 1).all()
+    assert (trusted[truth != labels] < 0.5).all()
+    assert trusted[(truth == labels) & (labels > 0)].min() > 0.9
+
+
 def test_mistakes_that_were_not_seen_stay_possible_and_empty_classes_say_nothing():
     clear = np.insert(np.eye(2)[np.arange(20) % 2], 1, 0.0, axis=1)
     labels = np.array([0, 2])[np.arange(20) % 2]
